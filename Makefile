@@ -1,0 +1,64 @@
+# make        builds dist/, after installing what the build needs
+# make run    builds and runs the daemon in the foreground
+# make test   installs what the tests need and runs every test
+# make bench  prints ratios against the peers
+
+node := node_modules/.bin/node
+mocha := $(node) node_modules/mocha/bin/mocha.js
+sources := $(shell find bin core driver ipam kernel modes netlink store -name '*.ts' -not -path '*/node_modules/*')
+
+# Debian packages of the commands that are missing here: `command:package` pairs.
+missing = $(foreach pair,$(1),$(if $(shell command -v $(firstword $(subst :, ,$(pair)))),,$(lastword $(subst :, ,$(pair)))))
+to_build := npm:npm cc:gcc cc:libc6-dev
+to_run := nft:nftables
+to_test := iptables:iptables conntrack:conntrack strace:strace busybox:busybox-static ip:iproute2 unshare:util-linux
+
+define install
+	@set -e; packages="$(call missing,$(1))"; [ -z "$$packages" ] || { \
+	  command -v apt-get >/dev/null || { echo "$$packages: missing here; please install these Debian packages or their like." >&2; exit 1; }; \
+	  [ "$$(id -u)" = 0 ] || { echo "$$packages: missing here; install them with 'sudo apt-get install $$packages'." >&2; exit 1; }; \
+	  apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$packages; }
+endef
+
+.PHONY: all run test check bench clean
+all: dist/tsnetd
+
+node_modules/.package-lock.json: package.json package-lock.json netlink/package.json
+	$(call install,$(to_build))
+	npm ci --no-audit --no-fund
+	@touch $@
+
+netlink/dist/netlink.node: netlink/socket.c node_modules/.package-lock.json
+	@mkdir -p $(@D)
+	cc -O2 -Wall -Wextra -Werror -shared -fPIC -Inode_modules/node-api-headers/include -o $@ $<
+
+# The folder is whole in itself: copy it anywhere. The two bundles are the daemon and the thread that talks to the kernel.
+dist/tsnetd: $(sources) bin/launcher netlink/dist/netlink.node
+	@mkdir -p dist
+	node_modules/.bin/esbuild bin/tsnetd.ts kernel/worker.ts --bundle --platform=node --format=esm --target=node26 \
+	  --outdir=dist --entry-names=[name] --log-level=warning --legal-comments=linked \
+	  --banner:js="import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);"
+	@cp -f netlink/dist/netlink.node dist/
+	@cp -fL $(node) dist/node
+	@install -m 755 bin/launcher $@
+
+run: dist/tsnetd
+	$(call install,$(to_run))
+	@[ "$$(id -u)" = 0 ] || { echo "tsnetd changes the host's network, so it runs as root: use 'sudo make run'." >&2; exit 1; }
+	@command -v dockerd >/dev/null || [ -S /var/run/docker.sock ] || { echo "Docker is missing: get it with 'apt-get install docker.io', then 'make run' again." >&2; exit 1; }
+	exec dist/tsnetd
+
+test: check dist/tsnetd
+	$(call install,$(to_run) $(to_test))
+	$(mocha) 'test/**/*.test.ts'
+
+check: node_modules/.package-lock.json
+	node_modules/.bin/tsc --noEmit
+	node_modules/.bin/biome check .
+
+bench: dist/tsnetd
+	$(call install,$(to_run) $(to_test))
+	$(node) bench/all.ts
+
+clean:
+	rm -rf dist netlink/dist

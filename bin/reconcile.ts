@@ -1,0 +1,80 @@
+import Docker from 'dockerode'
+import type { Engine } from '../core/engine.ts'
+import type { Log } from '../core/settle.ts'
+import { type ListedPool, listed } from '../driver/listed.ts'
+import type { Ipam } from '../ipam/ipam.ts'
+import { explicitPool, poolId } from '../ipam/pools.ts'
+
+/** Milliseconds. Docker lists an endpoint only once it has our answer: younger ones may be in the making. */
+const GRACE = 10_000
+/** Milliseconds without a request before Docker is asked. */
+const QUIET = 5_000
+/** Milliseconds between two looks when nothing happens, for what went wrong while nobody asked anything. */
+const PERIOD = 60_000
+
+export type Parts = { socket: string; engine: Engine; ipam: Ipam; log: Log; now: () => number }
+
+/**
+ * Finds out what Docker forgot to tell: a DeleteEndpoint that never came after a SIGKILL, a network removed while we were
+ * away, an address asked for and never used. It looks when requests have ceased for a while, so never from inside one.
+ */
+export class Reconciler {
+  readonly #parts: Parts
+  readonly #docker: Docker
+  #timer: NodeJS.Timeout | undefined
+  #closed = false
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+    this.#docker = new Docker({ socketPath: parts.socket, timeout: 20_000 })
+  }
+
+  /** A request was served: look once they have ceased. */
+  touch(): void {
+    this.#after(GRACE + QUIET)
+  }
+
+  start(): void {
+    this.#after(QUIET)
+  }
+
+  close(): void {
+    this.#closed = true
+    clearTimeout(this.#timer)
+  }
+
+  #after(wait: number): void {
+    clearTimeout(this.#timer)
+    if (!this.#closed) this.#timer = setTimeout(() => void this.#look(), wait).unref()
+  }
+
+  async #look(): Promise<void> {
+    try {
+      await this.#compare()
+    } catch (error) {
+      this.#parts.log.debug({ err: error }, "Docker's list can't be had now")
+    }
+    this.#after(PERIOD)
+  }
+
+  async #compare(): Promise<void> {
+    const { engine, ipam, log, now } = this.#parts
+    const before = now()
+    const list = await listed(this.#docker)
+    const age = now() - before + GRACE
+    const gone = [
+      ...(await engine.collect(list, age)),
+      ...(await ipam.reclaim(byPool(list.pools), age, now())),
+    ]
+    if (gone.length > 0) log.info({ gone }, 'dropped what Docker no longer knows')
+  }
+}
+
+function byPool(pools: readonly ListedPool[]): Map<string, Set<string>> {
+  return new Map(
+    pools.map(({ subnet, range, addresses }) => {
+      const prefixes = explicitPool(subnet, range ?? '')
+      return [poolId('local', prefixes.pool, prefixes.range), addresses]
+    }),
+  )
+}

@@ -1,0 +1,56 @@
+import { parseArgs } from 'node:util'
+import { Refused } from '../core/errors.ts'
+
+type Setting = { env: string; fallback: string; meaning: string; allowed?: readonly string[] }
+
+/** Every setting is an environment variable, for `docker plugin set` and systemd, and a flag, for people. */
+export const settings = {
+  socket: {
+    env: 'TSNET_SOCKET',
+    fallback: '/run/docker/plugins/tsnet.sock',
+    meaning: 'where Docker finds the driver',
+  },
+  state: { env: 'TSNET_STATE', fallback: '/var/lib/tsnet', meaning: 'folder of the durable records' },
+  docker: {
+    env: 'TSNET_DOCKER',
+    fallback: '/var/run/docker.sock',
+    meaning: "Docker's API, to find out what it forgot to tell; absent is fine",
+  },
+  log: {
+    env: 'TSNET_LOG',
+    fallback: 'info',
+    meaning: 'least level that is logged',
+    allowed: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
+  },
+} as const satisfies Record<string, Setting>
+
+export type Settings = Record<keyof typeof settings, string>
+
+/** Flags win over the environment, the environment over the defaults; throws Refused naming what is unknown. */
+export function readSettings(
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): Settings {
+  const flags = parse(args)
+  const entries = Object.entries<Setting>(settings).map(([name, setting]) => {
+    const value = flags[name] ?? (env[setting.env] || setting.fallback)
+    if (setting.allowed && !setting.allowed.includes(value))
+      throw new Refused(`${setting.env} can't be "${value}": it has to be ${setting.allowed.join(', ')}`)
+    return [name, value]
+  })
+  return Object.fromEntries(entries)
+}
+
+function parse(args: readonly string[]): Record<string, string | undefined> {
+  const options = Object.fromEntries(Object.keys(settings).map(name => [name, { type: 'string' as const }]))
+  try {
+    return parseArgs({ args: [...args], options, strict: true }).values as Record<string, string | undefined>
+  } catch (error) {
+    throw new Refused(`${(error as Error).message.split('.')[0]}; known are ${usage()}`)
+  }
+}
+
+const usage = () =>
+  Object.keys(settings)
+    .map(name => `--${name}`)
+    .join(', ')

@@ -1,0 +1,97 @@
+import { readFileSync } from 'node:fs'
+import { networkInterfaces } from 'node:os'
+import { pino } from 'pino'
+import { Engine } from '../core/engine.ts'
+import { Refused } from '../core/errors.ts'
+import type { Method, MethodTable } from '../core/methods.ts'
+import { Settler } from '../core/settle.ts'
+import { driverMethods } from '../driver/methods.ts'
+import { Ipam } from '../ipam/ipam.ts'
+import { ipamMethods } from '../ipam/methods.ts'
+import { openKernel } from '../kernel/index.ts'
+import { ground } from '../modes/firewall.ts'
+import { modes } from '../modes/index.ts'
+import { openStore } from '../store/index.ts'
+import { Doorbell } from './doorbell.ts'
+import { Reconciler } from './reconcile.ts'
+import { serve } from './serve.ts'
+import { readSettings } from './settings.ts'
+
+/** The daemon: the only place where the real parts meet. Runs until SIGTERM or SIGINT. */
+async function main(): Promise<void> {
+  const settings = readSettings(process.argv.slice(2), process.env)
+  const log = pino({ level: settings.log, base: null })
+  const store = await openStore(settings.state)
+  const kernel = await openKernel({ log })
+  const { ephemeral } = await kernel.facts()
+
+  const settler = new Settler({
+    kernel,
+    store,
+    modes,
+    ground: ground(),
+    log,
+    found: present => void engine.abandoned(present),
+  })
+  const engine = new Engine({ kernel, store, settler, modes, ephemeral, now: Date.now, log })
+  const ipam = new Ipam({ store, clock: Date.now, routes: async () => linkSubnets(), seed: machineId() })
+
+  // Before anything is served: after a reboot Docker never tells of its networks again, it only starts containers on them.
+  await settler.settle('everything')
+  const doorbell = new Doorbell(() => settler.settle('everything'))
+  kernel.watch(() => doorbell.ring())
+
+  const reconciler = new Reconciler({ socket: settings.docker, engine, ipam, log, now: Date.now })
+  const methods = { ...driverMethods(engine, { scope: 'local' }), ...ipamMethods(ipam) }
+  const server = await serve({
+    path: settings.socket,
+    methods: noticed(methods, () => reconciler.touch()),
+    log,
+  })
+  reconciler.start()
+  log.info({ socket: settings.socket, state: settings.state }, 'tsnetd serves')
+
+  const end = async () => {
+    reconciler.close()
+    doorbell.close()
+    await server.close()
+    await kernel.close()
+    await store.close()
+    process.exit(0)
+  }
+  process.once('SIGTERM', end)
+  process.once('SIGINT', end)
+}
+
+/** The same methods, each telling that it was asked. */
+function noticed(methods: MethodTable, notice: () => void): MethodTable {
+  const entries = Object.entries(methods).map(([name, method]): [string, Method] => [
+    name,
+    {
+      ...method,
+      run: request => {
+        notice()
+        return method.run(request)
+      },
+    },
+  ])
+  return Object.fromEntries(entries)
+}
+
+/** Subnets that this host's links are in: pools that we choose keep clear of them. */
+function linkSubnets(): string[] {
+  return Object.values(networkInterfaces()).flatMap(links => links?.flatMap(link => link.cidr ?? []) ?? [])
+}
+
+function machineId(): string {
+  try {
+    return readFileSync('/etc/machine-id', 'utf8').trim()
+  } catch {
+    return 'no machine-id'
+  }
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`tsnetd: ${error instanceof Error ? error.message : String(error)}\n`)
+  process.exit(error instanceof Refused ? 2 : 1)
+})

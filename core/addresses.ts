@@ -1,0 +1,20 @@
+import { BlockList, isIPv4 } from 'node:net'
+
+/** An address without its prefix length. */
+export const host = (cidr: string): string => cidr.split('/', 1)[0] ?? cidr
+
+/** A pool, ready to be asked what lies in it. */
+export function network(cidr: string): BlockList {
+  const [address = '', length = ''] = cidr.split('/')
+  const list = new BlockList()
+  list.addSubnet(address, Number(length), family(address))
+  return list
+}
+
+export const contains = (pool: BlockList, address: string): boolean => pool.check(address, family(address))
+
+/** Two pools overlap exactly when one holds the other's first address. */
+export const overlap = (a: string, b: string): boolean =>
+  family(a) === family(b) && (contains(network(a), host(b)) || contains(network(b), host(a)))
+
+const family = (address: string) => (isIPv4(host(address)) ? 'ipv4' : 'ipv6')

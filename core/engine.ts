@@ -1,0 +1,280 @@
+import { type Modes, ofEndpoint, ofNetwork, type Touch } from './desired.ts'
+import { Refused, type StepError } from './errors.ts'
+import type { Clock, EndpointSpec, Kernel, Mode, NetworkSpec, Networks, Sandbox, Store } from './faces.ts'
+import { overlapping } from './overlap.ts'
+import { HostPorts } from './publish.ts'
+import type { Change, Endpoint, Network, PortRequest } from './records.ts'
+import type { Row } from './rows.ts'
+import type { Log, Settler } from './settle.ts'
+import { Turns } from './turns.ts'
+
+export type EngineParts = {
+  kernel: Kernel
+  store: Store
+  settler: Settler
+  modes: Modes
+  /** First and last port to choose from when none is asked for. */
+  ephemeral: [number, number]
+  now: Clock
+  log: Log
+}
+
+/**
+ * What the doors ask for, as changes of records. Every change is written down first and settled then; a change that the
+ * kernel turns down is taken back, so that a refused call leaves nothing.
+ */
+export class Engine implements Networks {
+  readonly #parts: EngineParts
+  readonly #ports: HostPorts
+  readonly #turns = new Turns()
+
+  constructor(parts: EngineParts) {
+    this.#parts = parts
+    this.#ports = new HostPorts(parts.kernel)
+  }
+
+  network(id: string): Network | undefined {
+    return this.#records.networks.get(id)
+  }
+
+  endpoint(id: string): Endpoint | undefined {
+    return this.#records.endpoints.get(id)
+  }
+
+  createNetwork(spec: NetworkSpec): Promise<void> {
+    // One at a time: two networks must not both find a subnet or a bridge free.
+    return this.#turns.take('networks', async () => {
+      const network = this.#parse(spec)
+      const known = this.network(spec.id)
+      if (known) return same(known, network)
+      overlapping(network, this.#records.networks.values())
+      this.#bridgeIsFree(network)
+      await this.#change({ table: 'network', id: spec.id, value: network })
+    })
+  }
+
+  deleteNetwork(id: string): Promise<void> {
+    return this.#turns.take('networks', async () => {
+      const network = this.network(id)
+      if (!network) return
+      const endpoints = [...this.#records.endpoints.values()].filter(each => each.network === id)
+      await this.#drop([
+        { table: 'network', id },
+        ...endpoints.map(each => ({ table: 'endpoint', id: each.id }) as const),
+      ])
+    })
+  }
+
+  createEndpoint(spec: EndpointSpec): Promise<{ mac: string }> {
+    return this.#turns.take(spec.id, async () => {
+      const known = this.endpoint(spec.id)
+      if (known) return { mac: known.mac }
+      this.#networkOf(spec.network)
+      const mac = spec.mac ?? macOf(spec)
+      const { now } = this.#parts
+      await this.#change({
+        table: 'endpoint',
+        id: spec.id,
+        value: { ...spec, mac, published: [], created: now() },
+      })
+      return { mac }
+    })
+  }
+
+  deleteEndpoint(id: string): Promise<void> {
+    return this.#turns.take(id, async () => {
+      if (this.endpoint(id)) await this.#drop([{ table: 'endpoint', id }])
+    })
+  }
+
+  join(id: string, sandbox: string): Promise<Sandbox> {
+    return this.#turns.take(id, async () => {
+      const endpoint = this.#endpointOf(id)
+      const network = this.#networkOf(endpoint.network)
+      await this.#write({ table: 'endpoint', id, value: { ...endpoint, sandbox } })
+      return this.#mode(network).sandbox(network, endpoint)
+    })
+  }
+
+  leave(id: string): Promise<void> {
+    return this.#turns.take(id, async () => {
+      const endpoint = this.endpoint(id)
+      if (endpoint?.sandbox === undefined) return
+      await this.#unpublish(endpoint)
+    })
+  }
+
+  publish(id: string, ports: PortRequest[]): Promise<void> {
+    return this.#turns.take(id, async () => {
+      const endpoint = this.#endpointOf(id)
+      if (endpoint.published.length > 0 && JSON.stringify(endpoint.ports) === JSON.stringify(ports)) return
+      await this.#unpublish(endpoint)
+      if (ports.length > 0) await this.#publish({ ...endpoint, ports, published: [] })
+    })
+  }
+
+  unpublish(id: string): Promise<void> {
+    return this.#turns.take(id, async () => {
+      const endpoint = this.endpoint(id)
+      if (endpoint) await this.#unpublish(endpoint)
+    })
+  }
+
+  /**
+   * A joined endpoint whose link is gone has lost its sandbox with nobody telling us (Docker sends neither Leave nor
+   * DeleteEndpoint after a SIGKILL): its ports are free again. Its record stays until Docker's own list settles the matter.
+   */
+  abandoned(present: readonly Row[]): Promise<void>[] {
+    const links = new Set(present.flatMap(row => (row.kind === 'link' ? row.name : [])))
+    return [...this.#records.endpoints.values()]
+      .filter(each => each.sandbox !== undefined && each.published.length > 0)
+      .filter(each => !links.has(this.#mode(this.#networkOf(each.network)).hostLink(each)))
+      .map(each => this.unpublish(each.id))
+  }
+
+  /**
+   * Drops what Docker no longer lists, if it is older than `age` milliseconds: younger ones may be in the making. Returns
+   * what was dropped.
+   */
+  async collect(listed: { networks: Set<string>; endpoints: Set<string> }, age: number): Promise<string[]> {
+    const old = this.#parts.now() - age
+    const endpoints = [...this.#records.endpoints.values()].filter(
+      each => each.created < old && !listed.endpoints.has(each.id),
+    )
+    const networks = [...this.#records.networks.values()].filter(
+      each => each.created < old && !listed.networks.has(each.id),
+    )
+    await Promise.all(endpoints.map(each => this.deleteEndpoint(each.id)))
+    await Promise.all(networks.map(each => this.deleteNetwork(each.id)))
+    return [...endpoints.map(each => `endpoint ${each.id}`), ...networks.map(each => `network ${each.id}`)]
+  }
+
+  async #publish(endpoint: Endpoint): Promise<void> {
+    const network = this.#networkOf(endpoint.network)
+    const mode = this.#mode(network)
+    const wishes = endpoint.ports.map(request => ({
+      request,
+      listeners: mode.listeners(network, endpoint, request),
+    }))
+    const published = await this.#ports.grant(wishes, this.#parts.ephemeral)
+    await this.#change({ table: 'endpoint', id: endpoint.id, value: { ...endpoint, published } })
+  }
+
+  async #unpublish(endpoint: Endpoint): Promise<void> {
+    if (endpoint.published.length === 0) return
+    await this.#drop([{ table: 'endpoint', id: endpoint.id, value: { ...endpoint, published: [] } }])
+  }
+
+  /** Writes one record and settles it; if the kernel turns it down, the record is what it was before. */
+  async #change(change: Extract<Change, { table: 'network' | 'endpoint' }>): Promise<void> {
+    const before = this.#valueOf(change)
+    const failures = await this.#write(change)
+    if (failures.length === 0) return
+    await this.#write(undo(change, before))
+    throw failures[0]
+  }
+
+  /** Takes something away: the record is what counts, what the kernel still holds is logged and tried again. */
+  async #drop(changes: readonly Change[]): Promise<void> {
+    await this.#write(...changes)
+  }
+
+  async #write(...changes: readonly Change[]): Promise<StepError[]> {
+    const touch: Touch = {
+      networks: changes.flatMap(change => (change.table === 'network' ? change.id : [])),
+      endpoints: changes.flatMap(change => (change.table === 'endpoint' ? change.id : [])),
+      before: changes.flatMap(change => this.#rowsOf(change)),
+    }
+    await this.#parts.store.write(changes)
+    return this.#parts.settler.settle(touch)
+  }
+
+  #rowsOf(change: Change): Row[] {
+    const { modes } = this.#parts
+    const network = change.table === 'network' && this.network(change.id)
+    const endpoint = change.table === 'endpoint' && this.endpoint(change.id)
+    const wanted = network
+      ? ofNetwork(modes, network)
+      : endpoint
+        ? ofEndpoint(this.#records, modes, endpoint)
+        : []
+    return wanted.map(each => each.row)
+  }
+
+  #valueOf(change: Change): Network | Endpoint | undefined {
+    return change.table === 'network' ? this.network(change.id) : this.endpoint(change.id)
+  }
+
+  /** Two networks on one bridge would be one network, and the first to go would take the other's bridge along. */
+  #bridgeIsFree(network: Network): void {
+    const links = (of: Network) =>
+      ofNetwork(this.#parts.modes, of).flatMap(({ row }) => (row.kind === 'link' ? row.name : []))
+    const mine = new Set(links(network))
+    for (const other of this.#records.networks.values()) {
+      const taken = links(other).find(name => mine.has(name))
+      if (taken) throw new Refused(`bridge ${taken} is the one of network ${other.id}; choose another name`)
+    }
+  }
+
+  #parse({ id, words, internal, ipv4, ipv6, enable }: NetworkSpec): Network {
+    const name = words.mode ?? 'bridge'
+    const mode = this.#parts.modes[name]
+    if (!mode) {
+      const known = Object.keys(this.#parts.modes).join(', ')
+      throw new Refused(`option "mode" can't be "${name}": it has to be ${known}`)
+    }
+    const options = mode.options(words, { internal, ...enable })
+    return { id, mode: name, options, internal, ipv4, ipv6, created: this.#parts.now() }
+  }
+
+  #networkOf(id: string): Network {
+    const network = this.network(id)
+    if (!network) throw new Refused(`network ${id} is not known to tsnet on this host`)
+    return network
+  }
+
+  #endpointOf(id: string): Endpoint {
+    const endpoint = this.endpoint(id)
+    if (!endpoint) throw new Refused(`endpoint ${id} is not known to tsnet on this host`)
+    return endpoint
+  }
+
+  #mode(network: Network): Mode {
+    const mode = this.#parts.modes[network.mode]
+    if (!mode)
+      throw new Refused(`network ${network.id} has mode "${network.mode}", which this tsnet doesn't have`)
+    return mode
+  }
+
+  get #records() {
+    return this.#parts.store.records
+  }
+}
+
+function undo(change: Change, before: Network | Endpoint | undefined): Change {
+  return { table: change.table, id: change.id, ...(before && { value: before }) } as Change
+}
+
+function same(known: Network, asked: Network): void {
+  const plain = ({ created: _, ...rest }: Network) => JSON.stringify(rest)
+  if (plain(known) !== plain(asked))
+    throw new Refused(`network ${known.id} exists with other options; remove it before creating it anew`)
+}
+
+/**
+ * A locally administered MAC that tells its IPv4 address, as Docker's do: a container that comes back with its address
+ * comes back with its MAC, and no neighbour's cache is wrong. Without IPv4 it is made from the endpoint's id.
+ */
+function macOf({ id, ipv4 }: EndpointSpec): string {
+  const octets = ipv4
+    ? (ipv4.split('/')[0] ?? '').split('.').map(Number)
+    : [...id.slice(0, 4)].map((_, i) => hash(id, i))
+  return ['02', '42', ...octets.map(octet => octet.toString(16).padStart(2, '0'))].join(':')
+}
+
+/** FNV-1a, one octet of it. */
+function hash(text: string, salt: number): number {
+  let value = 0x811c9dc5 ^ salt
+  for (const character of text) value = Math.imul(value ^ character.charCodeAt(0), 0x01000193)
+  return (value >>> 12) & 0xff
+}

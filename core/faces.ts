@@ -1,0 +1,118 @@
+import type { StepError } from './errors.ts'
+import type { Change, Endpoint, Network, PortRequest, Records, Subnet } from './records.ts'
+import type { AcceptRow, Row, Step, Wanted } from './rows.ts'
+
+/** What to read. `rows` are looked up by their key alone, whoever made them; `owned` adds everything that is ours. */
+export type Scope = { owned: boolean; rows: readonly Row[] }
+
+/** One outcome a step, in the order of the steps. */
+export type Outcome = { ok: true } | { ok: false; error: StepError }
+
+/** What the host is like right now, as far as wanted rows depend on it. */
+export type Facts = {
+  /** FORWARD chains that exist here and that need our accept rules. */
+  accept: AcceptRow[]
+  /** Bridges that the container engine made: `docker0`, `docker_gwbridge` and `br-` with twelve hex digits. */
+  engineBridges: string[]
+  /** First and last ephemeral port, net.ipv4.ip_local_port_range. */
+  ephemeral: [number, number]
+}
+
+/** All of Linux, in one network namespace. The fake twin passes the same contract suite. */
+export interface Kernel {
+  /** Rows that are present. Chain and set rows are returned with the rules that their comment's digest vouches for. */
+  read(scope: Scope): Promise<Row[]>
+  /** Applies all steps, in order, going on after a failure: one bad network must not stop the others. */
+  apply(steps: readonly Step[]): Promise<Outcome[]>
+  /** Rings when something of ours, or a firewall beside us, may have moved. Carries no data: read to know. */
+  watch(ring: () => void): void
+  facts(): Promise<Facts>
+  close(): Promise<void>
+}
+
+/** What a container gets: printed into Docker's Join answer, or furnished by us for CNI. */
+export type Sandbox = {
+  /** Link in the host's namespace that is to be moved into the container. */
+  link: string
+  /** Prefix of its name there. */
+  prefix: string
+  gateway4?: string
+  gateway6?: string
+  routes: { to: string; via?: string }[]
+}
+
+/** One way of making a network. Pure: records in, rows out. */
+export interface Mode {
+  /** Parses `-o` words and labels; throws Refused with a sentence that names what is unknown and what is allowed. */
+  options(
+    words: Record<string, string>,
+    network: { internal: boolean; ipv4: boolean; ipv6: boolean },
+  ): Record<string, unknown>
+  /** Rows of the network itself, in the host's namespace. */
+  network(network: Network): Wanted[]
+  /** Rows of one endpoint, in the host's namespace. */
+  endpoint(network: Network, endpoint: Endpoint): Wanted[]
+  sandbox(network: Network, endpoint: Endpoint): Sandbox
+  /** Where a port is to be published; throws Refused when this network can't. */
+  listeners(network: Network, endpoint: Endpoint, request: PortRequest): Listener[]
+  /** The host's link of an endpoint: it lives as long as the sandbox does. */
+  hostLink(endpoint: Endpoint): string
+}
+
+/** One host address that a port is published at, and the container's address behind it. */
+export type Listener = {
+  hostIp: string
+  address: string /** False: only opened at the container's own address. */
+  mapped: boolean
+}
+
+/** Durable records. */
+export interface Store {
+  /** Everything that was durable when the last daemon ended, however it ended. */
+  readonly records: Records
+  /** Resolves when the changes, all or none, are on disk; `records` shows them from then on. */
+  write(changes: readonly Change[]): Promise<void>
+  close(): Promise<void>
+}
+
+export type Clock = () => number
+
+/** A network as a caller describes it, its option words not yet parsed. */
+export type NetworkSpec = {
+  id: string
+  /** `-o` words, `mode` among them. */
+  words: Record<string, string>
+  internal: boolean
+  ipv4: Subnet[]
+  ipv6: Subnet[]
+  enable: { ipv4: boolean; ipv6: boolean }
+}
+
+/** An endpoint as a caller describes it; a missing `mac` is to be chosen. */
+export type EndpointSpec = Pick<Endpoint, 'id' | 'network' | 'ipv4' | 'ipv6' | 'options' | 'ports'> & {
+  mac?: string
+}
+
+/**
+ * What the doors ask of the engine. A promise resolves when its change is on disk and in the kernel; Refused tells that
+ * nothing was changed. Docker repeats itself, so taking away what isn't there is fine, and so is asking twice for the same.
+ */
+export interface Networks {
+  /** The same id again with the same content is fine, with other content Refused. */
+  createNetwork(spec: NetworkSpec): Promise<void>
+  /** An unknown id is fine. */
+  deleteNetwork(id: string): Promise<void>
+  createEndpoint(spec: EndpointSpec): Promise<{ mac: string }>
+  /** Unpublishes and leaves first. An unknown id is fine. */
+  deleteEndpoint(id: string): Promise<void>
+  /** Refused for an unknown id. */
+  join(id: string, sandbox: string): Promise<Sandbox>
+  /** Unpublishes first. An unknown id is fine. */
+  leave(id: string): Promise<void>
+  /** Replaces what was published. Refused for an unknown id and for a port that is taken. */
+  publish(id: string, ports: PortRequest[]): Promise<void>
+  /** An unknown id is fine. */
+  unpublish(id: string): Promise<void>
+  endpoint(id: string): Endpoint | undefined
+  network(id: string): Network | undefined
+}

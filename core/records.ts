@@ -1,0 +1,87 @@
+/** What has been asked of this host. Records are plain data; the store keeps them, the modes turn them into rows. */
+
+export type Proto = 'tcp' | 'udp' | 'sctp'
+
+/** One address pool of a network as Docker's IPAMData (or CNI's range) names it. All addresses carry their prefix length. */
+export type Subnet = {
+  /** Network address in CIDR form, `10.77.0.0/24` or `fd00:77::/64`. */
+  pool: string
+  /** Gateway with prefix length; absent when none was allocated. */
+  gateway?: string
+  /** Addresses kept away from containers, by name. */
+  aux: Record<string, string>
+}
+
+export type Network = {
+  /** 64 hex digits from an engine, 25 base-36 characters from Swarm: opaque. */
+  id: string
+  mode: string
+  /** Parsed by the mode's own `options` shape. */
+  options: Record<string, unknown>
+  internal: boolean
+  ipv4: Subnet[]
+  ipv6: Subnet[]
+  /** Milliseconds since 1970 when it was created. */
+  created: number
+}
+
+/** A port that a container wants to be reached at, as asked for. */
+export type PortRequest = {
+  proto: Proto
+  /** Port inside the container, 1 to 65535. */
+  port: number
+  /** Host address to listen at; empty means every address of both families. */
+  hostIp: string
+  /** First host port; 0 asks for an ephemeral one. */
+  hostPort: number
+  /** Last host port of a range to choose from; equal to hostPort or 0 when there is no range. */
+  hostPortEnd: number
+}
+
+/** A port as it was granted: one row per host address family. */
+export type Publication = { proto: Proto; hostIp: string; hostPort: number; address: string; port: number }
+
+export type Endpoint = {
+  id: string
+  network: string
+  /** Addresses with prefix length; at least one of the two. */
+  ipv4?: string
+  ipv6?: string
+  mac: string
+  /** `--driver-opt` words of this endpoint. */
+  options: Record<string, string>
+  /** Ports the user asked to publish; programmed only while `external`. */
+  ports: PortRequest[]
+  /** Path of the sandbox's namespace once the endpoint was joined. */
+  sandbox?: string
+  /** Granted publications while this endpoint is its container's way to the outside. */
+  published: Publication[]
+  /** Milliseconds since 1970 when it was created: younger ones are never collected as garbage. */
+  created: number
+}
+
+/** A pool that the IPAM driver handed out. */
+export type Pool = {
+  id: string
+  space: 'local' | 'global'
+  pool: string
+  /** Sub-range that automatic addresses come from. */
+  range?: string
+}
+
+/** An address that the IPAM driver handed out. */
+export type Lease = { id: string; pool: string; address: string; gateway: boolean; created: number }
+
+/** One change of a record; a missing value deletes it. */
+export type Change =
+  | { table: 'network'; id: string; value?: Network }
+  | { table: 'endpoint'; id: string; value?: Endpoint }
+  | { table: 'pool'; id: string; value?: Pool }
+  | { table: 'lease'; id: string; value?: Lease }
+
+export type Records = {
+  networks: Map<string, Network>
+  endpoints: Map<string, Endpoint>
+  pools: Map<string, Pool>
+  leases: Map<string, Lease>
+}

@@ -1,0 +1,101 @@
+import type { Proto } from './records.ts'
+
+/**
+ * A row is one thing in the kernel, as plain data. Wanted rows come from the modes, present rows from the kernel;
+ * `diff` compares them. Links are named, never numbered: an ifindex goes no further than `kernel/`.
+ */
+export type Row = LinkRow | AddressRow | SysctlRow | ChainRow | SetRow | ElementRow | PortRow | AcceptRow
+
+export type LinkRow = {
+  kind: 'link'
+  name: string
+  type: 'bridge' | 'veth'
+  up: boolean
+  /** Bytes; absent leaves the kernel's choice. */
+  mtu?: number
+  mac?: string
+  /** Bridge that this link is a port of. */
+  master?: string
+  /** The other end of a veth: given at birth, never compared, for libnetwork moves and renames it. */
+  peer?: { name: string; mac?: string; mtu?: number }
+  /** Bridge port: frames may leave by the port they came in (IFLA_BRPORT_MODE). */
+  hairpin?: boolean
+  /** Bridge port: isolated ports don't reach each other (IFLA_BRPORT_ISOLATED). */
+  isolated?: boolean
+  /** Read only: a bridge that somebody else made. Adding it means using it, deleting it means letting go of it. */
+  adopted?: boolean
+}
+
+export type AddressRow = { kind: 'address'; link: string; address: string }
+
+/**
+ * `key` is the path below /proc/sys, `net/ipv4/ip_forward`. Those of the whole host are never taken back; deleting one of a
+ * link gives it the value of `conf/default`.
+ */
+export type SysctlRow = { kind: 'sysctl'; key: string; value: string }
+
+/** A chain of table `inet tsnet`. `rules` are nft's own words. The kernel keeps their digest in the chain's comment. */
+export type ChainRow = { kind: 'chain'; name: string; hook?: string; rules: string[] }
+
+/** A named set or map of table `inet tsnet`. `type` are nft's type words of each field of the key. */
+export type SetRow = {
+  kind: 'set'
+  name: string
+  type: FieldType[]
+  value?: FieldType[] | 'verdict'
+  interval?: boolean
+}
+
+export type FieldType = 'ipv4_addr' | 'ipv6_addr' | 'inet_proto' | 'inet_service' | 'ifname'
+
+/** An element: `key` and `value` are the fields as nft prints them. Its set is a SetRow of the same name. */
+export type ElementRow = { kind: 'element'; set: string; key: string[]; value?: string[] }
+
+/**
+ * A host port held by a socket that is bound and never listens, so that no other program takes the port and a stray
+ * packet is refused rather than swallowed. It lives as long as the daemon.
+ */
+export type PortRow = { kind: 'port'; proto: Proto; address: string; port: number }
+
+/**
+ * "Leave our bridges to us" in an iptables FORWARD chain: an accept in our own table doesn't override a DROP policy in
+ * another. `backend` tells which of the two iptables kernels holds the chain.
+ */
+export type AcceptRow = { kind: 'accept'; backend: 'legacy' | 'nft'; family: 'ipv4' | 'ipv6' }
+
+/** must: has to be there. may: absent is fine, present is corrected. Rows that are neither must not be there. */
+export type Presence = 'must' | 'may'
+export type Wanted = { row: Row; presence: Presence }
+
+/** What the kernel takes as the identity of a row. */
+export function key(row: Row): string {
+  switch (row.kind) {
+    case 'link':
+      return `link ${row.name}`
+    case 'address':
+      return `address ${row.link} ${row.address}`
+    case 'sysctl':
+      return `sysctl ${row.key}`
+    case 'chain':
+    case 'set':
+      return `${row.kind} ${row.name}`
+    case 'element':
+      return `element ${row.set} ${row.key.join(' . ')}`
+    case 'port':
+      return `port ${row.proto} ${row.address} ${row.port}`
+    case 'accept':
+      return `accept ${row.backend} ${row.family}`
+  }
+}
+
+/**
+ * add: it is absent. set: it is there, what differs can be changed in place. replace: what differs is given at birth,
+ * so delete and add. delete: nobody wants it.
+ */
+export type Verb = 'add' | 'set' | 'replace' | 'delete'
+export type Step = {
+  verb: Verb
+  row: Row /** The present row, for set, replace and delete. */
+  was?: Row
+  reason: string
+}

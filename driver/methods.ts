@@ -1,0 +1,71 @@
+import type { Networks } from '../core/faces.ts'
+import { type MethodTable, method } from '../core/methods.ts'
+import * as shapes from './shapes.ts'
+import { endpointSpec, joinAnswer, networkSpec, portRequests, skipGateway } from './translate.ts'
+
+/** `scope` is what Docker shows: `global` makes it a Swarm driver, whose leader calls AllocateNetwork. */
+export type DriverSettings = { scope: 'local' | 'global' }
+
+/**
+ * Docker's network driver, as a legacy and as a managed plugin (which never gets Plugin.Activate).
+ *
+ * dockerd swallows every error of a teardown and goes on, and a teardown may come twice, in part (since 29
+ * RevokeExternalConnectivity is forgotten after a restart) or for what we never knew: Leave and DeleteEndpoint each take
+ * away all that came after CreateEndpoint, and nothing to do is a success.
+ */
+export function driverMethods(networks: Networks, { scope }: DriverSettings): MethodTable {
+  return {
+    'Plugin.Activate': { run: () => ({ Implements: ['NetworkDriver', 'IpamDriver'] }) },
+
+    'NetworkDriver.GetCapabilities': {
+      run: () => ({ Scope: scope, ConnectivityScope: scope, GwAllocChecker: true }),
+    },
+
+    'NetworkDriver.GwAllocCheck': method(shapes.GwAllocCheck, request => skipGateway(request.Options)),
+
+    'NetworkDriver.AllocateNetwork': method(shapes.AllocateNetwork, request => ({
+      Options: request.Options ?? {},
+    })),
+
+    'NetworkDriver.FreeNetwork': method(shapes.OneNetwork, () => undefined),
+
+    'NetworkDriver.CreateNetwork': method(shapes.CreateNetwork, request =>
+      networks.createNetwork(networkSpec(request)),
+    ),
+
+    'NetworkDriver.DeleteNetwork': method(shapes.OneNetwork, request =>
+      networks.deleteNetwork(request.NetworkID),
+    ),
+
+    // Any field of Interface that the request had may not come back, not even unchanged: dockerd takes it for a change.
+    'NetworkDriver.CreateEndpoint': method(shapes.CreateEndpoint, async request => {
+      const asked = endpointSpec(request)
+      const { mac } = await networks.createEndpoint(asked)
+      return { Interface: asked.mac ? {} : { MacAddress: mac } }
+    }),
+
+    'NetworkDriver.DeleteEndpoint': method(shapes.OneEndpoint, request =>
+      networks.deleteEndpoint(request.EndpointID),
+    ),
+
+    // Asked many times a container; dockerd expects its own types in Value and so discards whatever we say about ports.
+    'NetworkDriver.EndpointOperInfo': method(shapes.OneEndpoint, () => ({ Value: {} })),
+
+    'NetworkDriver.Join': method(shapes.Join, async request =>
+      joinAnswer(await networks.join(request.EndpointID, request.SandboxKey)),
+    ),
+
+    'NetworkDriver.Leave': method(shapes.OneEndpoint, request => networks.leave(request.EndpointID)),
+
+    'NetworkDriver.ProgramExternalConnectivity': method(shapes.ProgramExternalConnectivity, request =>
+      networks.publish(request.EndpointID, portRequests(request.Options?.['com.docker.network.portmap'])),
+    ),
+
+    'NetworkDriver.RevokeExternalConnectivity': method(shapes.OneEndpoint, request =>
+      networks.unpublish(request.EndpointID),
+    ),
+
+    'NetworkDriver.DiscoverNew': method(shapes.Discover, () => undefined),
+    'NetworkDriver.DiscoverDelete': method(shapes.Discover, () => undefined),
+  }
+}

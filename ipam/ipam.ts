@@ -1,0 +1,263 @@
+import { Refused } from '../core/errors.ts'
+import type { Clock, Store } from '../core/faces.ts'
+import type { Change, Lease, Pool } from '../core/records.ts'
+import { Addresses } from './addresses.ts'
+import { choosePool, explicitPool, poolId, type Space } from './pools.ts'
+import {
+  contains,
+  formatAddress,
+  formatPrefix,
+  hostable,
+  overlaps,
+  type Prefix,
+  parseAddress,
+  parsePrefix,
+} from './prefix.ts'
+import { forgotten, type Grant, type Held, inUse } from './reclaim.ts'
+
+export type IpamDeps = {
+  store: Store
+  clock: Clock
+  /** Destinations of this host's routes that are on a link, in CIDR form: default pools stay clear of them. */
+  routes(): Promise<readonly string[]>
+  /** Something that only this host has, like the content of /etc/machine-id: IPv6 default pools derive from it. */
+  seed: string
+}
+
+export type PoolRequest = { space: Space; pool: string; range: string; v6: boolean }
+export type AddressRequest = { pool: string; address: string; gateway: boolean }
+
+/** Milliseconds within which dockerd has replayed what it knows. */
+const replayTime = 60_000
+
+/**
+ * The address book. Docker's local networks and Swarm's leader have one each, `local` and `global`: a manager that also runs
+ * tasks asks both for the same subnet and addresses.
+ *
+ * An answer is given when the record is durable. What is asked for is taken at once, in memory, so that requests at the same
+ * time never get the same address; when the write fails it is given back.
+ *
+ * **Claim or confirm.** After dockerd registered (it asks for our capabilities) it replays the pools and addresses it knows
+ * of, in words that a new request for a taken one would use too. So for a minute a known pool may be asked for once, and in a
+ * pool that was replayed so may each taken address. Later, or twice, is a conflict: a manager's Swarm registers too and
+ * replays nothing of the local space, and to grant a local network's pool to a second one means to lose both when the second
+ * is taken back. A replay that is refused costs nothing: dockerd logs it, and the book still has the address.
+ */
+export class Ipam {
+  readonly #deps: IpamDeps
+  readonly #pools = new Map<string, Held>()
+  #registration = 0
+  #replayEnds = 0
+
+  constructor(deps: IpamDeps) {
+    this.#deps = deps
+    const { pools, leases } = deps.store.records
+    for (const record of pools.values()) this.#hold(record)
+    const oldestFirst = [...leases.values()].sort((a, b) => a.created - b.created)
+    for (const lease of oldestFirst) this.#load(lease)
+  }
+
+  /** dockerd has (re)connected: what it replays from now on is a confirmation. */
+  registered(): void {
+    this.#registration++
+    this.#replayEnds = this.#deps.clock() + replayTime
+  }
+
+  /**
+   * A pool, the one asked for or one of the default ranges, always another one as long as none was released.
+   * @throws Refused when it overlaps a pool of the same space, when the request makes no sense or when no default pool is left.
+   */
+  async requestPool(request: PoolRequest): Promise<{ id: string; pool: string }> {
+    const { pool, range } = request.pool
+      ? explicitPool(request.pool, request.range)
+      : await this.#defaultPool(request)
+    const id = poolId(request.space, pool, range)
+    const known = this.#pools.get(id)
+    const answer = { id, pool: formatPrefix(pool) }
+    if (known && this.#replays(known)) {
+      known.registration = this.#registration
+      return answer
+    }
+    this.#refuseOverlap(request.space, pool)
+    const record = {
+      id,
+      space: request.space,
+      pool: answer.pool,
+      ...(range ? { range: formatPrefix(range) } : {}),
+    }
+    const held = this.#hold(record)
+    await this.#write([{ table: 'pool', id, value: record }], () => {
+      if (this.#pools.get(id) === held) this.#pools.delete(id)
+    })
+    return answer
+  }
+
+  /** Gives back a pool and all its addresses: dockerd's rollback doesn't name them. Unknown pools are fine. */
+  async releasePool(id: string): Promise<void> {
+    const held = this.#pools.get(id)
+    if (!held) return
+    this.#pools.delete(id)
+    const leases = held.addresses.grants().map(([value]) => dropLease(leaseId(held, value)))
+    await this.#write([...leases, { table: 'pool', id }], () => {
+      if (!this.#pools.has(id)) this.#pools.set(id, held)
+    })
+  }
+
+  /**
+   * An address with the pool's prefix length: the one asked for, from anywhere in the pool (`--aux-address`, `--ip`), or the next
+   * one of its range.
+   * @throws Refused when it is taken, not a host's, outside the pool, or when the range is full.
+   */
+  async requestAddress({ pool, address, gateway }: AddressRequest): Promise<string> {
+    const held = this.#held(pool)
+    const value = address ? explicitAddress(held, address) : nextAddress(held)
+    const text = formatAddress(held.prefix.family, value)
+    const answer = `${text}/${held.prefix.length}`
+    const before = held.addresses.grant(value)
+    if (before && !(before.registration < held.registration && this.#replays(before))) {
+      throw new Refused(`${text} of ${held.record.pool} is taken`)
+    }
+    const grant = before ?? { gateway, created: this.#deps.clock() }
+    held.addresses.take(value, { ...grant, registration: this.#registration })
+    if (before) return answer
+    const id = leaseId(held, value)
+    const lease = { id, pool, address: text, ...grant }
+    await this.#write([{ table: 'lease', id, value: lease }], () => held.addresses.free(value))
+    return answer
+  }
+
+  /** Gives back an address; one that is free, or of an unknown pool, is fine. */
+  async releaseAddress(pool: string, address: string): Promise<void> {
+    const held = this.#pools.get(pool)
+    const parsed = parseAddress(address)
+    if (!held || parsed?.family !== held.prefix.family) return
+    await this.#release(held, [parsed.value])
+  }
+
+  /**
+   * Takes back what dockerd has forgotten: it died between asking and recording, or an IPv6 request failed after the IPv4 one, or
+   * a call ran out of time. Only the local space: Docker's API doesn't list what Swarm's leader holds.
+   *
+   * @param used by pool id, the addresses without prefix length that Docker knows of. Pools that are missing here are unknown to
+   * Docker. What our own network, gateway, `--aux-address` and endpoint records name is never taken back.
+   * @param olderThan milliseconds: younger pools and leases are left alone, for their network may be being made.
+   * @returns the ids that were deleted.
+   */
+  async reclaim(
+    used: ReadonlyMap<string, ReadonlySet<string>>,
+    olderThan: number,
+    now: number,
+  ): Promise<string[]> {
+    const known = inUse(this.#deps.store.records)
+    const local = [...this.#pools.values()].filter(({ record }) => record.space === 'local')
+    const found = local.map(held => ({
+      held,
+      ...forgotten(held, used.get(held.record.id), known, now - olderThan),
+    }))
+    // Nothing is awaited between judging and freeing: an address could be somebody else's by then.
+    const writes = found.map(({ held, pool, addresses }) =>
+      pool ? this.releasePool(held.record.id) : this.#release(held, addresses),
+    )
+    await Promise.all(writes)
+    return found.flatMap(({ held, pool, addresses }) => [
+      ...(pool ? [held.record.id] : []),
+      ...addresses.map(value => leaseId(held, value)),
+    ])
+  }
+
+  async #defaultPool({ space, range, v6 }: PoolRequest): Promise<{ pool: Prefix; range?: Prefix }> {
+    if (range) throw new Refused(`ip-range ${range} needs a subnet that it is in`)
+    const routes = (await this.#deps.routes()).map(route => parsePrefix(route, 'route'))
+    const given = [...this.#pools.values()].map(held => held.prefix)
+    return { pool: choosePool(space, v6 ? 6 : 4, this.#deps.seed, [...given, ...routes]) }
+  }
+
+  #refuseOverlap(space: Space, pool: Prefix): void {
+    for (const { record, prefix } of this.#pools.values()) {
+      if (record.space === space && overlaps(prefix, pool)) {
+        throw new Refused(`subnet ${formatPrefix(pool)} overlaps ${record.pool} of another network`)
+      }
+    }
+  }
+
+  #held(id: string): Held {
+    const held = this.#pools.get(id)
+    if (!held) throw new Refused(`pool "${id}" is unknown: create the network anew`)
+    return held
+  }
+
+  #hold(record: Pool): Held {
+    const prefix = parsePrefix(record.pool, 'pool')
+    const range = record.range ? parsePrefix(record.range, 'range') : prefix
+    const addresses = new Addresses<Grant>(prefix, range)
+    const since = this.#deps.clock()
+    const held = { record, prefix, addresses, registration: this.#registration, since }
+    this.#pools.set(record.id, held)
+    return held
+  }
+
+  #load({ pool, gateway, created, ...lease }: Lease): void {
+    const addresses = this.#pools.get(pool)?.addresses
+    const value = addressOf(lease)
+    addresses?.take(value, { gateway, created, registration: this.#registration })
+    if (!gateway) addresses?.startAfter(value)
+  }
+
+  #replays({ registration }: { registration: number }): boolean {
+    return registration < this.#registration && this.#deps.clock() <= this.#replayEnds
+  }
+
+  /** Free at once, for it is given last; were the write to fail, it is taken again unless somebody else has it. */
+  async #release(held: Held, values: readonly bigint[]): Promise<void> {
+    const { addresses } = held
+    const taken = values.flatMap(value => {
+      const grant = addresses.grant(value)
+      return grant ? [{ value, grant }] : []
+    })
+    if (taken.length === 0) return
+    for (const { value } of taken) addresses.free(value)
+    await this.#write(
+      taken.map(({ value }) => dropLease(leaseId(held, value))),
+      () => {
+        for (const { value, grant } of taken) addresses.grant(value) ?? addresses.take(value, grant)
+      },
+    )
+  }
+
+  async #write(changes: readonly Change[], undo: () => void): Promise<void> {
+    try {
+      await this.#deps.store.write(changes)
+    } catch (error) {
+      undo()
+      throw error
+    }
+  }
+}
+
+const dropLease = (id: string): Change => ({ table: 'lease', id })
+
+function leaseId({ record, prefix }: Held, value: bigint): string {
+  return `${record.id}/${formatAddress(prefix.family, value)}`
+}
+
+function addressOf(lease: Pick<Lease, 'id' | 'address'>): bigint {
+  const address = parseAddress(lease.address)
+  if (!address) throw new TypeError(`lease ${lease.id} has no address`)
+  return address.value
+}
+
+function explicitAddress({ record, prefix }: Held, text: string): bigint {
+  const address = parseAddress(text)
+  if (!address) throw new Refused(`address "${text}" is none`)
+  if (!contains(prefix, address)) throw new Refused(`${text} is not inside subnet ${record.pool}`)
+  if (!hostable(prefix, address.value)) {
+    throw new Refused(`${text} is the network's own or its broadcast address in ${record.pool}`)
+  }
+  return address.value
+}
+
+function nextAddress({ record, addresses }: Held): bigint {
+  const value = addresses.next()
+  if (value === undefined) throw new Refused(`no address is free in ${record.range ?? record.pool}`)
+  return value
+}

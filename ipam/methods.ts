@@ -1,0 +1,62 @@
+import { Refused } from '../core/errors.ts'
+import { type MethodTable, method } from '../core/methods.ts'
+import type { Ipam } from './ipam.ts'
+import * as shapes from './shapes.ts'
+import { addressSpaces, spaceOf } from './spaces.ts'
+
+/**
+ * Docker's IPAM driver. Answers are immediate but for the durable write: dockerd 27 asks for the address spaces before every pool.
+ *
+ * **Several subnets of one family**: dockerd goes on to the second only on an error value that a remote driver can't return,
+ * so the first one's exhaustion is final. Answering with an address of the second subnet under the first one's PoolID would
+ * pass dockerd's checks, but not its restart: the replay asks for that address in the pool that contains it.
+ */
+export function ipamMethods(ipam: Ipam): MethodTable {
+  return {
+    'IpamDriver.GetCapabilities': {
+      run: () => {
+        ipam.registered()
+        return { RequiresMACAddress: false, RequiresRequestReplay: true }
+      },
+    },
+
+    'IpamDriver.GetDefaultAddressSpaces': {
+      run: () => ({
+        LocalDefaultAddressSpace: addressSpaces.local,
+        GlobalDefaultAddressSpace: addressSpaces.global,
+      }),
+    },
+
+    'IpamDriver.RequestPool': method(shapes.RequestPool, async request => {
+      refuseOptions(request.Options ?? {})
+      const { id, pool } = await ipam.requestPool({
+        space: spaceOf(request.AddressSpace),
+        pool: request.Pool ?? '',
+        range: request.SubPool ?? '',
+        v6: request.V6 ?? false,
+      })
+      return { PoolID: id, Pool: pool, Data: {} }
+    }),
+
+    'IpamDriver.ReleasePool': method(shapes.ReleasePool, request => ipam.releasePool(request.PoolID)),
+
+    'IpamDriver.RequestAddress': method(shapes.RequestAddress, async request => {
+      const address = await ipam.requestAddress({
+        pool: request.PoolID,
+        address: request.Address ?? '',
+        gateway: request.Options?.RequestAddressType === 'com.docker.network.gateway',
+      })
+      return { Address: address, Data: {} }
+    }),
+
+    'IpamDriver.ReleaseAddress': method(shapes.ReleaseAddress, request =>
+      ipam.releaseAddress(request.PoolID, request.Address),
+    ),
+  }
+}
+
+/** Docker's own words pass; we have none of our own. */
+function refuseOptions(options: Record<string, string>): void {
+  const odd = Object.keys(options).find(word => !word.startsWith('com.docker.network.'))
+  if (odd) throw new Refused(`ipam-opt "${odd}" is unknown: tsnet takes none`)
+}

@@ -1,0 +1,68 @@
+import type { AcceptRow, Row } from '../core/rows.ts'
+import { forwardRules, inPlace, insertion, legacyFilter, program, removal, run } from './iptables.ts'
+import { about, type Placed } from './order.ts'
+import type { Failure, Report, Room } from './room.ts'
+
+const FAMILIES = ['ipv4', 'ipv6'] as const
+
+/** Our rules in the FORWARD chains of iptables. */
+export class Accepts implements Room {
+  readonly #nftFilter: (family: AcceptRow['family']) => boolean
+
+  /** `nftFilter` tells whether `ip filter` or `ip6 filter` has a FORWARD chain. */
+  constructor(nftFilter: (family: AcceptRow['family']) => boolean) {
+    this.#nftFilter = nftFilter
+  }
+
+  /** One row for each FORWARD chain there is. */
+  possible(): AcceptRow[] {
+    const row = (backend: AcceptRow['backend'], family: AcceptRow['family']): AcceptRow => ({ kind: 'accept', backend, family })
+    return [
+      ...FAMILIES.filter(legacyFilter).map(family => row('legacy', family)),
+      ...FAMILIES.filter(this.#nftFilter).map(family => row('nft', family)),
+    ]
+  }
+
+  read(rows: readonly Row[], owned: boolean): Row[] {
+    const asked = rows.filter(row => row.kind === 'accept')
+    if (asked.length === 0 && !owned) return []
+    const wanted = (row: AcceptRow) =>
+      owned || asked.some(({ backend, family }) => backend === row.backend && family === row.family)
+    return this.possible().filter(row => wanted(row) && inPlace(forwardRules(row) ?? []))
+  }
+
+  apply(steps: readonly Placed[], report: Report): void {
+    for (const { at, step } of about(steps, 'accept')) {
+      report(at, step.verb === 'delete' ? this.#remove(step.row) : this.insert(step.row))
+    }
+  }
+
+  /** Puts our rules into their place. */
+  insert(row: AcceptRow): Failure | undefined {
+    return runAll(row, insertion(forwardRules(row) ?? []))
+  }
+
+  #remove(row: AcceptRow): Failure | undefined {
+    return this.possible().some(each => program(each) === program(row))
+      ? runAll(row, removal(forwardRules(row) ?? []))
+      : undefined
+  }
+
+  /**
+   * A host that was no router must not become one for everybody because we turn forwarding on: what isn't ours (or
+   * Docker's) is no longer forwarded. Docker does the same. Without iptables there is nobody to say it to.
+   */
+  closeForward(family: AcceptRow['family']): void {
+    const name = family === 'ipv4' ? 'iptables' : 'ip6tables'
+    if ('failure' in run(name, ['-P', 'FORWARD', 'DROP'])) return
+    for (const row of this.possible()) if (row.family === family) this.insert(row)
+  }
+}
+
+function runAll(row: AcceptRow, lists: readonly string[][]): Failure | undefined {
+  for (const args of lists) {
+    const result = run(program(row), args)
+    if ('failure' in result) return result.failure
+  }
+  return undefined
+}

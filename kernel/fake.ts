@@ -1,0 +1,338 @@
+import { StepError } from '../core/errors.ts'
+import type { Facts, Kernel, Outcome, Scope } from '../core/faces.ts'
+import { line, stepLine } from '../core/lines.ts'
+import type { ChainRow, ElementRow, LinkRow, PortRow, Row, SetRow, Step, SysctlRow } from '../core/rows.ts'
+import { key } from '../core/rows.ts'
+import { encodeFields } from './fields.ts'
+import { ENGINE_BRIDGE, made, needsAlias, validLinkName } from './names.ts'
+import { about, ordered } from './order.ts'
+import { references } from './text.ts'
+import { type FakeLink, linkOf, portOf, World } from './world.ts'
+
+export { World }
+
+class Errno extends Error {
+  readonly code: string
+  constructor(code: string, words: string) {
+    super(words)
+    this.code = code
+  }
+}
+
+function fail(code: string, words: string): never {
+  throw new Errno(code, words)
+}
+
+/** Chains as one apply() is about to leave them; undefined where it deletes them. */
+type Plan = ReadonlyMap<string, ChainRow | undefined>
+
+/**
+ * A kernel in memory that passes the same contract suite as Linux. `world` is the namespace: a second kernel on the same
+ * world is the daemon after kill -9.
+ */
+export class FakeKernel implements Kernel {
+  readonly world: World
+  /** Every step that was applied, as lines, oldest first. */
+  readonly log: string[] = []
+  #rings: (() => void)[] = []
+  readonly #held = new Set<string>()
+
+  constructor(world = new World()) {
+    this.world = world
+  }
+
+  async read({ owned, rows }: Scope): Promise<Row[]> {
+    const found = new Map<string, Row>()
+    for (const row of [...rows.flatMap(row => this.#find(row) ?? []), ...(owned ? this.#owned() : [])]) {
+      found.set(key(row), structuredClone(row))
+    }
+    return [...found.values()]
+  }
+
+  async apply(steps: readonly Step[]): Promise<Outcome[]> {
+    const outcomes: Outcome[] = []
+    const placed = ordered(steps)
+    const plan = new Map(
+      about(placed, 'chain').map(({ step: { verb, row } }) => [
+        row.name,
+        verb === 'delete' ? undefined : row,
+      ]),
+    )
+    for (const { at, step } of placed) outcomes[at] = this.#try(structuredClone(step), plan)
+    return outcomes
+  }
+
+  async facts(): Promise<Facts> {
+    return {
+      accept: structuredClone(this.world.possible),
+      engineBridges: [...this.world.links.keys()].filter(name => ENGINE_BRIDGE.test(name)),
+      ephemeral: [32768, 60999],
+    }
+  }
+
+  watch(ring: () => void): void {
+    this.#rings.push(ring)
+    this.world.rings.add(ring)
+  }
+
+  async close(): Promise<void> {
+    for (const ring of this.#rings) this.world.rings.delete(ring)
+    for (const port of this.#held) this.world.ports.delete(port)
+  }
+
+  /** Everything in the namespace, ours or not, as sorted lines. */
+  dump(): string[] {
+    const { links, addresses, sysctls, sets, chains, elements, ports, accepts } = this.world
+    const rows: Row[] = [
+      ...[...links.values()].map(link => link.row),
+      ...[...addresses.values()].map(({ link, address }) => ({ kind: 'address' as const, link, address })),
+      ...[...sysctls].map(([key, value]) => ({ kind: 'sysctl' as const, key, value })),
+      ...[sets, chains, elements, ports, accepts].flatMap(table => [...(table as Map<string, Row>).values()]),
+    ]
+    return rows.map(line).sort()
+  }
+
+  #try(step: Step, plan: Plan): Outcome {
+    try {
+      this.#do(step, plan)
+      this.log.push(stepLine(step))
+      return { ok: true }
+    } catch (error) {
+      if (!(error instanceof Errno)) throw error
+      return { ok: false, error: new StepError(stepLine(step), error.code, error.message) }
+    }
+  }
+
+  #do(step: Step, plan: Plan): unknown {
+    const { row } = step
+    switch (row.kind) {
+      case 'link':
+        return this.#link(step.verb, row)
+      case 'address':
+        return this.#address(step.verb, row)
+      case 'sysctl':
+        return this.#sysctl(step.verb, row)
+      case 'chain':
+        return this.#chain(step.verb, row, plan)
+      case 'set':
+        return this.#set(step.verb, row)
+      case 'element':
+        return this.#element(step.verb, row)
+      case 'port':
+        return this.#port(step.verb, row)
+      case 'accept':
+        return step.verb === 'delete'
+          ? this.world.accepts.delete(key(row))
+          : this.world.accepts.set(key(row), row)
+    }
+  }
+
+  #link(verb: Step['verb'], row: LinkRow): unknown {
+    const there = this.world.links.get(row.name)
+    if (verb === 'delete') return this.#deleteLink(there)
+    if (!validLinkName(row.name)) fail('EINVAL', 'no valid name for a link')
+    if (verb === 'set' && !there) fail('ENODEV', 'no such link')
+    if (row.master !== undefined) this.#checkMaster(row.master)
+    if (verb === 'replace') this.#deleteLink(there)
+    if (verb === 'set') return this.#setLink(there as FakeLink, row)
+    const still = this.world.links.get(row.name)
+    if (still && row.type === 'bridge' && still.row.type === 'bridge' && !still.ours)
+      return this.#adopt(still, row)
+    if (still || (row.peer && this.world.links.has(row.peer.name)))
+      fail('EEXIST', 'a link of that name is there')
+    this.#addLink(row)
+  }
+
+  #deleteLink(there: FakeLink | undefined): unknown {
+    if (!there) return
+    if (made({ ...there.row, group: 0, ...(there.alias ? { alias: 'tsnet' } : {}) }))
+      return this.world.drop(there.row.name)
+    if (!there.ours) fail('EPERM', 'the link is not ours')
+    there.ours = false
+  }
+
+  #checkMaster(name: string): void {
+    const master = this.world.links.get(name)
+    if (!master) fail('ENODEV', `no such master ${name}`)
+    if (master?.row.type !== 'bridge') fail('EINVAL', `${name} is no bridge`)
+  }
+
+  #addLink({ peer, ...row }: LinkRow): void {
+    const mac = row.mac ?? `02:00:00:00:00:${String(this.world.links.size % 100).padStart(2, '0')}`
+    const born = { ...portOf({ mtu: 1500, ...row, mac }, undefined), ...flags(row) }
+    const link: FakeLink = { row: born, ours: true, alias: needsAlias(row) }
+    this.world.links.set(row.name, peer ? { ...link, peer: peer.name } : link)
+    if (!peer) return
+    const end: LinkRow = {
+      kind: 'link',
+      name: peer.name,
+      type: 'veth',
+      up: false,
+      mtu: peer.mtu ?? 1500,
+      mac: peer.mac ?? mac,
+    }
+    this.world.links.set(peer.name, { row: end, ours: true, alias: false, peer: row.name })
+  }
+
+  #setLink(there: FakeLink, row: LinkRow): void {
+    const { peer: _, adopted: __, ...wanted } = row
+    const master = row.master ?? there.row.master
+    there.row = { ...there.row, ...wanted, ...flags({ ...there.row, ...row, ...(master ? { master } : {}) }) }
+    there.ours = true
+  }
+
+  #adopt(there: FakeLink, row: LinkRow): void {
+    there.row = { ...there.row, up: row.up, ...(row.mtu === undefined ? {} : { mtu: row.mtu }) }
+    there.ours = true
+  }
+
+  #address(verb: Step['verb'], { link, address, kind }: Extract<Row, { kind: 'address' }>): unknown {
+    const at = key({ kind, link, address })
+    if (verb === 'delete') return this.world.addresses.delete(at)
+    if (!this.world.links.has(link)) fail('ENODEV', `no such link ${link}`)
+    if (!encodeFields([address.includes(':') ? 'ipv6_addr' : 'ipv4_addr'], [address], true))
+      fail('EINVAL', 'no valid address')
+    if (verb === 'add' && this.world.addresses.has(at)) fail('EEXIST', 'the address is there')
+    this.world.addresses.set(at, { link, address, ours: true })
+  }
+
+  #sysctl(verb: Step['verb'], { key: at, value }: SysctlRow): void {
+    if (verb === 'delete') return void this.world.sysctls.delete(linkOf(at) === undefined ? '' : at)
+    if (this.#sysctlValue(at) === undefined) fail('ENOENT', 'no such sysctl')
+    if (!/^-?\d/.test(value)) fail('EINVAL', 'no valid value')
+    this.world.sysctls.set(at, value)
+  }
+
+  #sysctlValue(at: string): string | undefined {
+    const link = linkOf(at)
+    const there = this.world.sysctls.get(at)
+    return there ?? (link !== undefined && this.world.links.has(link) ? '0' : undefined)
+  }
+
+  #chain(verb: Step['verb'], row: ChainRow, plan: Plan): unknown {
+    const { chains, sets } = this.world
+    if (verb === 'delete') return this.#deleteChain(row.name, plan)
+    if (verb === 'add' && chains.has(row.name)) fail('EEXIST', 'the chain is there')
+    if (verb === 'set' && !chains.has(row.name)) fail('ENOENT', 'no such chain')
+    const uses = references(row.rules)
+    for (const name of uses.sets) if (!sets.has(name)) fail('ENOENT', `no such set ${name}`)
+    for (const name of uses.chains) {
+      if (!chains.has(name) && !plan.get(name)) fail('ENOENT', `no such chain ${name}`)
+    }
+    chains.set(row.name, row)
+  }
+
+  #deleteChain(name: string, plan: Plan): void {
+    const { chains, elements } = this.world
+    const staying = [...chains.values()].map(chain => (plan.has(chain.name) ? plan.get(chain.name) : chain))
+    const jumps = staying.some(chain => references(chain?.rules ?? []).chains.has(name))
+    const verdicts = [...elements.values()].some(({ value }) => references(value ?? []).chains.has(name))
+    if (jumps || verdicts) fail('EBUSY', 'the chain is in use')
+    chains.delete(name)
+  }
+
+  #set(verb: Step['verb'], row: SetRow): void {
+    const { chains, sets, elements } = this.world
+    if (verb === 'add' && sets.has(row.name)) fail('EEXIST', 'the set is there')
+    const used = [...chains.values()].some(chain => references(chain.rules).sets.has(row.name))
+    if (verb === 'delete' && used) fail('EBUSY', 'the set is in use')
+    for (const [at, element] of elements) if (element.set === row.name) elements.delete(at)
+    verb === 'delete' ? sets.delete(row.name) : sets.set(row.name, row)
+  }
+
+  #element(verb: Step['verb'], row: ElementRow): unknown {
+    const { elements } = this.world
+    if (verb === 'delete') return elements.delete(key(row))
+    this.#checkElement(row)
+    if (verb === 'add' && elements.has(key(row))) fail('EEXIST', 'the element is there')
+    elements.set(key(row), row)
+  }
+
+  #checkElement(row: ElementRow): void {
+    const set = this.world.sets.get(row.set) ?? fail('ENOENT', `no such set ${row.set}`)
+    if (!encodeFields(set.type, row.key, set.interval ?? false))
+      fail('EINVAL', 'the key does not fit the set')
+    if ((set.value === undefined) !== (row.value === undefined))
+      fail('EINVAL', 'the value does not fit the set')
+    if (set.value === undefined || row.value === undefined) return
+    if (set.value !== 'verdict' && !encodeFields(set.value, row.value, false))
+      fail('EINVAL', 'the value does not fit the set')
+    for (const name of references(row.value).chains) {
+      if (!this.world.chains.has(name)) fail('ENOENT', `no such chain ${name}`)
+    }
+  }
+
+  #port(verb: Step['verb'], row: PortRow): unknown {
+    const { ports } = this.world
+    if (verb === 'delete') return ports.delete(key(row)) && this.#held.delete(key(row))
+    if ([...ports.values()].some(other => clash(other, row))) fail('EADDRINUSE', 'address already in use')
+    ports.set(key(row), row)
+    this.#held.add(key(row))
+  }
+
+  #find(row: Row): Row | undefined {
+    const { addresses, sets, chains, elements, ports, accepts } = this.world
+    switch (row.kind) {
+      case 'link':
+        return this.#linkRow(row.name)
+      case 'address':
+        return addresses.has(key(row)) ? { kind: 'address', link: row.link, address: row.address } : undefined
+      case 'sysctl': {
+        const value = this.#sysctlValue(row.key)
+        return value === undefined ? undefined : { kind: 'sysctl', key: row.key, value }
+      }
+      case 'chain':
+        return chains.get(row.name)
+      case 'set':
+        return sets.get(row.name)
+      case 'element':
+        return elements.get(key(row))
+      case 'port':
+        return this.#held.has(key(row)) ? ports.get(key(row)) : undefined
+      case 'accept':
+        return accepts.get(key(row))
+    }
+  }
+
+  #linkRow(name: string): LinkRow | undefined {
+    const link = this.world.links.get(name)
+    if (!link) return undefined
+    const own = made({ name, type: '', group: 0, ...(link.alias ? { alias: 'tsnet' } : {}) })
+    if (!own && !link.ours) return undefined
+    return own ? link.row : { ...link.row, adopted: true }
+  }
+
+  #owned(): Row[] {
+    const { links, addresses, sets, chains, elements, accepts, ports } = this.world
+    const ours = [...links.keys()].flatMap(name =>
+      name.startsWith('tsc-') ? [] : (this.#linkRow(name) ?? []),
+    )
+    const own = new Map(ours.map(link => [link.name, link]))
+    const hanging = [...addresses.values()].filter(
+      ({ link, ours }) => own.has(link) && (ours || !own.get(link)?.adopted),
+    )
+    return [
+      ...ours,
+      ...hanging.map(({ link, address }) => ({ kind: 'address' as const, link, address })),
+      ...sets.values(),
+      ...chains.values(),
+      ...elements.values(),
+      ...[...this.#held].flatMap(at => ports.get(at) ?? []),
+      ...accepts.values(),
+    ]
+  }
+}
+
+/** Two sockets can't share a port where one of them listens at every address of the family. */
+function clash(one: PortRow, other: PortRow): boolean {
+  const every = (row: PortRow) => row.address === '0.0.0.0' || row.address === '::'
+  const family = (row: PortRow) => row.address.includes(':')
+  if (one.proto !== other.proto || one.port !== other.port || family(one) !== family(other)) return false
+  return one.address === other.address || every(one) || every(other)
+}
+
+/** What a bridge port always shows. */
+function flags(row: LinkRow): Partial<LinkRow> {
+  const { master, hairpin = false, isolated = false } = row
+  return master === undefined ? {} : { master, hairpin, isolated }
+}

@@ -1,0 +1,22 @@
+import type { Row } from '../core/rows.ts'
+import type { Placed } from './order.ts'
+
+/** Why a step failed: the errno's name and the kernel's words. */
+export type Failure = { code: string; words: string }
+
+/** Tells a step's outcome; without a failure it went well. Each step is reported once. */
+export type Report = (at: number, failure?: Failure) => void
+
+/** One kind of rows, or a few that belong together, in one network namespace. All calls block. */
+export interface Room {
+  /** Those of `rows` that are present, and with `owned` everything of this kind that is ours. */
+  read(rows: readonly Row[], owned: boolean): Row[]
+  apply(steps: readonly Placed[], report: Report): void
+}
+
+/** The failure in whatever was thrown; what has no errno is a defect and goes on flying. */
+export function failure(error: unknown): Failure {
+  const { code, message } = error as { code?: unknown; message?: string }
+  if (typeof code !== 'string' || !/^E[A-Z0-9]+$/.test(code)) throw error
+  return { code, words: message ?? code }
+}

@@ -1,0 +1,58 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import type { Row, SysctlRow } from '../core/rows.ts'
+import type { Placed } from './order.ts'
+import { about } from './order.ts'
+import { failure, type Report, type Room } from './room.ts'
+
+/** A sysctl's file; /proc/sys/net shows the namespace of the thread that opens it. */
+const file = (key: string) => `/proc/sys/${key}`
+
+/** The value with single spaces between its words; undefined when there is no such sysctl here. */
+export function sysctl(key: string): string | undefined {
+  try {
+    return readFileSync(file(key), 'utf8').trim().replace(/\s+/g, ' ')
+  } catch (error) {
+    if (failure(error).code === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+export class Sysctls implements Room {
+  readonly #turned: (key: string, value: string) => void
+
+  /** `turned` hears of each value that was changed by us. */
+  constructor(turned: (key: string, value: string) => void) {
+    this.#turned = turned
+  }
+
+  read(rows: readonly Row[]): Row[] {
+    return rows.flatMap(row => {
+      const value = row.kind === 'sysctl' ? sysctl(row.key) : undefined
+      return value === undefined ? [] : { ...(row as SysctlRow), value }
+    })
+  }
+
+  apply(steps: readonly Placed[], report: Report): void {
+    for (const { at, step } of about(steps, 'sysctl')) {
+      try {
+        this.#write(step.verb === 'delete' ? usual(step.row) : step.row)
+        report(at)
+      } catch (error) {
+        report(at, failure(error))
+      }
+    }
+  }
+
+  #write({ key, value }: SysctlRow): void {
+    const was = sysctl(key)
+    if (was === value) return
+    writeFileSync(file(key), value, { flag: 'r+' })
+    this.#turned(key, value)
+  }
+}
+
+/** A link's sysctl as new links have it; those that nobody has a default for stay. */
+function usual(row: SysctlRow): SysctlRow {
+  const value = sysctl(row.key.replace(/\/conf\/[^/]+\//, '/conf/default/'))
+  return value === undefined ? row : { ...row, value }
+}

@@ -1,0 +1,74 @@
+import type { AcceptRow, ChainRow, ElementRow, LinkRow, PortRow, SetRow } from '../core/rows.ts'
+
+/** A link with the marks that a row doesn't show. */
+export type FakeLink = { row: LinkRow; ours: boolean; alias: boolean; peer?: string }
+
+/** What outlives a daemon: one network namespace in memory. */
+export class World {
+  readonly links = new Map<string, FakeLink>()
+  /** Addresses by key; those that we set say so, as IFA_PROTO does. */
+  readonly addresses = new Map<string, { link: string; address: string; ours: boolean }>()
+  readonly sysctls = new Map([
+    ['net/ipv4/ip_forward', '0'],
+    ['net/ipv6/conf/all/forwarding', '0'],
+    ['net/bridge/bridge-nf-call-iptables', '1'],
+  ])
+  readonly sets = new Map<string, SetRow>()
+  readonly chains = new Map<string, ChainRow>()
+  readonly elements = new Map<string, ElementRow>()
+  readonly ports = new Map<string, PortRow>()
+  readonly accepts = new Map<string, AcceptRow>()
+  /** Backends whose filter table is there. */
+  possible: AcceptRow[] = []
+  readonly rings = new Set<() => void>()
+
+  ring(): void {
+    for (const ring of this.rings) ring()
+  }
+
+  /** Somebody else's link. */
+  foreign(row: LinkRow): void {
+    this.links.set(row.name, { row, ours: false, alias: false })
+  }
+
+  /** A container died and took its end of the veth along, or somebody deleted a link by hand. */
+  lose(link: string): void {
+    this.drop(link)
+    this.ring()
+  }
+
+  /** `nft flush ruleset`. */
+  flush(): void {
+    for (const table of [this.sets, this.chains, this.elements]) table.clear()
+    this.ring()
+  }
+
+  /** `iptables -F`. */
+  flushAccepts(): void {
+    this.accepts.clear()
+    this.ring()
+  }
+
+  drop(name: string): void {
+    const link = this.links.get(name)
+    if (!link) return
+    this.links.delete(name)
+    for (const [at, address] of this.addresses) if (address.link === name) this.addresses.delete(at)
+    for (const at of this.sysctls.keys()) if (linkOf(at) === name) this.sysctls.delete(at)
+    for (const port of this.links.values())
+      if (port.row.master === name) port.row = portOf(port.row, undefined)
+    if (link.peer) this.drop(link.peer)
+  }
+}
+
+/** A port row under another master; without one its brport flags mean nothing. */
+export function portOf(
+  { master: _, hairpin: __, isolated: ___, ...row }: LinkRow,
+  master: string | undefined,
+): LinkRow {
+  return master === undefined ? row : { ...row, master }
+}
+
+export function linkOf(sysctl: string): string | undefined {
+  return /^net\/ipv[46]\/(?:conf|neigh)\/([^/]+)\//.exec(sysctl)?.[1]
+}

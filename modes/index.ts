@@ -1,0 +1,5 @@
+import type { Modes } from '../core/desired.ts'
+import { bridge } from './bridge.ts'
+
+/** What `-o mode=` may say. */
+export const modes: Modes = { bridge }

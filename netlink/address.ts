@@ -1,0 +1,129 @@
+import type { Codec } from './codec.ts'
+import { NetlinkError } from './error.ts'
+import type { Writer } from './writer.ts'
+
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
+
+function hexDigit(code: number): number {
+  if (code >= 48 && code <= 57) return code - 48
+  const lower = code | 32
+  return lower >= 97 && lower <= 102 ? lower - 87 : Number.NaN
+}
+
+/** Longest link-layer address, MAX_ADDR_LEN of linux/netdevice.h: infiniband has 20 bytes, a tunnel 4 or 16. */
+const MAX_ADDRESS = 32
+
+/** A link-layer address, `02:42:ac:11:00:02`. */
+export const mac: Codec<string> = {
+  write(out, value) {
+    for (let at = 0; at < value.length; at += 3) {
+      const byte = hexDigit(value.charCodeAt(at)) * 16 + hexDigit(value.charCodeAt(at + 1))
+      const separated = at + 2 === value.length || (value[at + 2] === ':' && at + 3 < value.length)
+      if (Number.isNaN(byte) || !separated)
+        throw NetlinkError.invalid(`'${value}' is not a link-layer address`)
+      out.u8(byte)
+    }
+  },
+  read(bytes, from, to) {
+    if (to - from > MAX_ADDRESS) throw NetlinkError.malformed(`link-layer address of ${to - from} bytes`)
+    let value = ''
+    for (let at = from; at < to; at++) value += (at > from ? ':' : '') + HEX[bytes[at] as number]
+    return value
+  },
+}
+
+function bad(value: string): never {
+  throw NetlinkError.invalid(`'${value}' is not an IP address`)
+}
+
+function writeFour(out: Writer, value: string, from = 0): void {
+  let [byte, digits, dots] = [0, 0, 0]
+  for (let at = from; at < value.length; at++) {
+    const code = value.charCodeAt(at)
+    if (code === 46 && digits > 0 && dots < 3) {
+      out.u8(byte)
+      byte = digits = 0
+      dots++
+    } else {
+      byte = byte * 10 + code - 48
+      if (code < 48 || code > 57 || ++digits > 3 || byte > 255) bad(value)
+    }
+  }
+  if (dots !== 3 || digits === 0) bad(value)
+  out.u8(byte)
+}
+
+/** RFC 4291, section 2.2: groups of hex digits, `::` once for the zeroes, the last two groups perhaps as IPv4. */
+function writeSix(out: Writer, value: string): void {
+  const start = out.take(16)
+  out.bytes.fill(0, start, start + 16)
+  out.at = start
+  let gap = -1
+  let at = value.startsWith('::') ? 2 : 0
+  if (at) gap = start
+  while (at < value.length) {
+    const end = value.indexOf(':', at) < 0 ? value.length : value.indexOf(':', at)
+    writeGroup(out, value, at, end)
+    at = end + 1
+    if (at === value.length) bad(value)
+    if (value[at] === ':') {
+      if (gap >= 0) bad(value)
+      gap = out.at
+      at++
+    }
+  }
+  const written = out.at - start
+  if (written > 16 || (gap < 0 ? written !== 16 : written === 16)) bad(value)
+  if (gap >= 0) {
+    out.bytes.copyWithin(start + 16 - (out.at - gap), gap, out.at)
+    out.bytes.fill(0, gap, start + 16 - (out.at - gap))
+  }
+  out.at = start + 16
+}
+
+function writeGroup(out: Writer, value: string, from: number, to: number): void {
+  if (to === value.length && value.indexOf('.', from) >= 0) {
+    writeFour(out, value, from)
+    return
+  }
+  let group = 0
+  for (let at = from; at < to; at++) group = group * 16 + hexDigit(value.charCodeAt(at))
+  if (to === from || to - from > 4 || Number.isNaN(group)) bad(value)
+  out.u8(group >> 8)
+  out.u8(group & 0xff)
+}
+
+const four = (bytes: Buffer, at: number): string =>
+  `${bytes[at]}.${bytes[at + 1]}.${bytes[at + 2]}.${bytes[at + 3]}`
+
+/** RFC 5952: lower case, no leading zeroes, the longest run of two or more zero groups as `::`. */
+function six(bytes: Buffer, at: number): string {
+  const groups = Array.from({ length: 8 }, (_, place) => bytes.readUInt16BE(at + place * 2))
+  if (groups.slice(0, 5).every(group => group === 0) && groups[5] === 0xffff)
+    return `::ffff:${four(bytes, at + 12)}`
+  let [best, longest] = [0, 1]
+  for (let first = 0, length = 0; first < 8; first += length + 1) {
+    length = 0
+    while (groups[first + length] === 0) length++
+    if (length > longest) [best, longest] = [first, length]
+  }
+  const hex = (from: number, to: number): string =>
+    groups
+      .slice(from, to)
+      .map(group => group.toString(16))
+      .join(':')
+  return longest > 1 ? `${hex(0, best)}::${hex(best + longest, 8)}` : hex(0, 8)
+}
+
+/** An IPv4 or IPv6 address as text; four bytes or sixteen. */
+export const ip: Codec<string> = {
+  write(out, value) {
+    if (value.indexOf(':') < 0) writeFour(out, value)
+    else writeSix(out, value)
+  },
+  read(bytes, from, to) {
+    if (to - from === 4) return four(bytes, from)
+    if (to - from === 16) return six(bytes, from)
+    throw NetlinkError.malformed(`IP address of ${to - from} bytes`)
+  },
+}

@@ -1,0 +1,128 @@
+import { closeSync } from 'node:fs'
+import { constants, endianness } from 'node:os'
+import { messages, NLM_F, type Received, type Request, writeMessage } from './message.ts'
+import { checked, native } from './native.ts'
+import { Writer } from './writer.ts'
+
+/** Netlink families (linux/netlink.h). */
+const PROTOCOLS = { route: 0, netfilter: 12 } as const
+
+export type Options = {
+  protocol: keyof typeof PROTOCOLS
+  /** Path of the network namespace the socket is to live in (`/run/netns/x`, `/proc/1/ns/net`); without, the caller's own. */
+  namespace?: string | undefined
+  /** Bytes for answers not yet read (SO_RCVBUF; the kernel doubles it). */
+  receiveBuffer?: number | undefined
+}
+
+export const RECEIVE_BUFFER = 1 << 20
+const SEND_BUFFER = 1 << 20
+/** The kernel queues its answer before send returns; whoever waits this long has met a kernel that lost it. */
+const PATIENCE_SECONDS = 30
+/** A dump's datagrams have at most 32 KiB (netlink_recvmsg in net/netlink/af_netlink.c); pages are only touched when used. */
+const ROOM = 1 << 18
+
+/** Opens a netlink socket with extended acks, capped acks and strict checking on. Throws NetlinkError. */
+export function descriptor({ protocol, namespace = '', receiveBuffer = RECEIVE_BUFFER }: Options): number {
+  if (endianness() !== 'LE') throw new Error('netlink: this package is for little-endian machines')
+  const fd = native.open(PROTOCOLS[protocol], namespace, receiveBuffer, SEND_BUFFER, PATIENCE_SECONDS)
+  return checked(fd, `open netlink ${protocol}${namespace && ` in ${namespace}`}`)
+}
+
+const { EMSGSIZE, ENOBUFS } = constants.errno
+
+/** One conversation at a time: messages are gathered, sent at once, and what comes back is handed over until someone has enough. */
+export class Channel {
+  readonly #fd: number
+  readonly #out = new Writer()
+  #in: Buffer = Buffer.alloc(ROOM)
+  #sequence = 0
+  /** Sequence number of the first message gathered, and where the last one begins. */
+  first = 0
+  #last = 0
+  #closed = false
+
+  constructor(options: Options) {
+    this.#fd = descriptor(options)
+  }
+
+  begin(): void {
+    this.#out.at = 0
+    this.first = this.#sequence + 1
+  }
+
+  /** Bytes gathered so far. */
+  get size(): number {
+    return this.#out.at
+  }
+
+  /** Sequence number of the message gathered last. */
+  get last(): number {
+    return this.#sequence
+  }
+
+  /** Gathers one message. Throws NetlinkError EINVAL, and gathers nothing, when a value has no place in it. */
+  add(request: Request<unknown>): void {
+    const mark = this.#out.at
+    try {
+      writeMessage(this.#out, request, this.#sequence + 1)
+      this.#last = mark
+      this.#sequence++
+    } catch (error) {
+      this.#out.at = mark
+      throw error
+    }
+  }
+
+  /** The message gathered last is to be acknowledged; without that, messages only speak up when they fail. */
+  acknowledge(): void {
+    this.#out.orU16(this.#last + 6, NLM_F.ACK)
+  }
+
+  /**
+   * Sends what was gathered and hands over every answer to it, until `visit` returns true. Answers 0, or the errno that
+   * ended it: ENOBUFS when the kernel dropped answers, EMSGSIZE when one was larger than our room (which has grown
+   * since), EAGAIN when none came.
+   */
+  exchange(visit: (message: Received) => boolean): number {
+    if (this.#out.at > SEND_BUFFER) native.grow(this.#fd, this.#out.at)
+    let lost = 0
+    let length = native.exchange(this.#fd, this.#out.bytes, this.#out.at, this.#in)
+    for (;;) {
+      if (length > this.#in.length) {
+        this.#in = Buffer.alloc(length)
+        lost = EMSGSIZE
+      } else if (length >= 0) {
+        if (this.#visit(length, visit)) return lost
+      } else if (length === -ENOBUFS && lost === 0) {
+        lost = ENOBUFS
+      } else {
+        return lost || -length
+      }
+      length = native.receive(this.#fd, this.#in, lost ? 0 : 1)
+    }
+  }
+
+  /** Reads what has come in the meantime and hands it over, never waiting. */
+  drain(visit: (message: Received) => boolean): void {
+    for (;;) {
+      const length = native.receive(this.#fd, this.#in, 0)
+      if (length < 0) return
+      this.#visit(Math.min(length, this.#in.length), visit)
+    }
+  }
+
+  /** Answers to earlier conversations, which ended early, are passed over. */
+  #visit(length: number, visit: (message: Received) => boolean): boolean {
+    for (const message of messages(this.#in, length)) {
+      if (message.sequence < this.first || message.sequence > this.#sequence) continue
+      if (visit(message)) return true
+    }
+    return false
+  }
+
+  close(): void {
+    if (!this.#closed) closeSync(this.#fd)
+    this.#closed = true
+  }
+}

@@ -1,0 +1,52 @@
+import { getSystemErrorMap } from 'node:util'
+
+const names = getSystemErrorMap()
+
+/** ERESTART is nf_tables' answer to a stale generation; it has no name in libuv. */
+const kernelOnly = new Map([[85, 'ERESTART']])
+
+/** What the kernel refused, or what it sent that doesn't follow its own format (`EBADMSG`). */
+export class NetlinkError extends Error {
+  override name = 'NetlinkError'
+  /** `EEXIST`, `ENOENT`, …: what callers look at. */
+  readonly code: string
+  readonly errno: number
+  /** Byte offset in the request of the attribute that is at fault, when the kernel named one. */
+  readonly offset: number | undefined
+  /** Place of the message in its transaction. */
+  readonly index: number | undefined
+
+  constructor(
+    code: string,
+    errno: number,
+    message: string,
+    where: { offset?: number | undefined; index?: number | undefined } = {},
+  ) {
+    super(message)
+    this.code = code
+    this.errno = errno
+    this.offset = where.offset
+    this.index = where.index
+  }
+
+  /** From a positive errno; `words` are the kernel's own (extended ack), else the C library's. */
+  static of(
+    errno: number,
+    step: string,
+    words?: string,
+    where?: { offset?: number | undefined; index?: number | undefined },
+  ): NetlinkError {
+    const [name, text] = names.get(-errno) ?? [kernelOnly.get(errno) ?? `E${errno}`, 'unknown error']
+    return new NetlinkError(name, errno, words ?? `${step}: ${text}`, where)
+  }
+
+  /** A value that has no place in its message: nothing was sent. */
+  static invalid(what: string): NetlinkError {
+    return new NetlinkError('EINVAL', 22, what)
+  }
+
+  /** Bytes that can't be read. */
+  static malformed(what: string): NetlinkError {
+    return new NetlinkError('EBADMSG', 74, what)
+  }
+}
