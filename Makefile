@@ -10,6 +10,8 @@ sources := $(shell find bin core driver ipam kernel modes netlink store -name '*
 # Debian packages of the commands that are missing here: `command:package` pairs.
 missing = $(foreach pair,$(1),$(if $(shell command -v $(firstword $(subst :, ,$(pair)))),,$(lastword $(subst :, ,$(pair)))))
 to_build := npm:npm cc:gcc cc:libc6-dev
+# Node's own build needs it and brings it not.
+to_build += $(if $(shell /sbin/ldconfig -p | grep libatomic.so.1),,libatomic.so.1:libatomic1)
 to_run := nft:nftables
 to_test := iptables:iptables conntrack:conntrack strace:strace busybox:busybox-static ip:iproute2 unshare:util-linux
 
@@ -32,14 +34,17 @@ netlink/dist/netlink.node: netlink/socket.c node_modules/.package-lock.json
 	@mkdir -p $(@D)
 	cc -O2 -Wall -Wextra -Werror -shared -fPIC -Inode_modules/node-api-headers/include -o $@ $<
 
+absent := $(addsuffix =./bin/absent.cjs,$(addprefix --alias:,ssh2 @grpc/grpc-js @grpc/proto-loader protobufjs tar-fs))
+
 # The folder is whole in itself: copy it anywhere. The two bundles are the daemon and the thread that talks to the kernel.
 dist/tsnetd: $(sources) bin/launcher netlink/dist/netlink.node
 	@mkdir -p dist
-	node_modules/.bin/esbuild bin/tsnetd.ts kernel/worker.ts --bundle --platform=node --format=esm --target=node26 \
-	  --outdir=dist --entry-names=[name] --log-level=warning --legal-comments=linked \
-	  --banner:js="import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);"
+	node_modules/.bin/esbuild tsnetd=bin/tsnetd.ts kernel-worker=kernel/worker.ts --bundle --platform=node --format=esm --target=node26 \
+	  --outdir=dist --log-level=warning --legal-comments=linked $(absent) \
+	  --banner:js="import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);"
 	@cp -f netlink/dist/netlink.node dist/
-	@cp -fL $(node) dist/node
+	@mkdir -p dist/lib && cp -fL $(node) dist/node
+	@cp -fL "$$(/sbin/ldconfig -p | sed -n 's/.*libatomic.so.1 .* => //p' | head -n 1)" dist/lib/
 	@install -m 755 bin/launcher $@
 
 run: dist/tsnetd

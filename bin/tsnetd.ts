@@ -11,7 +11,7 @@ import { ipamMethods } from '../ipam/methods.ts'
 import { openKernel } from '../kernel/index.ts'
 import { ground } from '../modes/firewall.ts'
 import { modes } from '../modes/index.ts'
-import { openStore } from '../store/index.ts'
+import { openStore } from '../store/open.ts'
 import { Doorbell } from './doorbell.ts'
 import { Reconciler } from './reconcile.ts'
 import { serve } from './serve.ts'
@@ -19,10 +19,12 @@ import { readSettings } from './settings.ts'
 
 /** The daemon: the only place where the real parts meet. Runs until SIGTERM or SIGINT. */
 async function main(): Promise<void> {
+  process.title = 'tsnetd'
   const settings = readSettings(process.argv.slice(2), process.env)
   const log = pino({ level: settings.log, base: null })
-  const store = await openStore(settings.state)
-  const kernel = await openKernel({ log })
+  const store = openStore(settings.state)
+  if (store.complaint) log.error(store.complaint)
+  const kernel = await openKernel({ log: words => log.warn(words) })
   const { ephemeral } = await kernel.facts()
 
   const settler = new Settler({
@@ -30,6 +32,8 @@ async function main(): Promise<void> {
     store,
     modes,
     ground: ground(),
+    // What the kernel holds and damaged records don't may belong to a container that runs.
+    sparing: store.complaint !== undefined,
     log,
     found: present => void engine.abandoned(present),
   })

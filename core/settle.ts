@@ -24,6 +24,8 @@ export type SettlerParts = {
   modes: Modes
   ground: readonly Wanted[]
   log: Log
+  /** Unknown is not empty: leaves alone what nobody wants when everything is compared. */
+  sparing?: boolean
   /** Told what a run over everything found in the kernel. */
   found?: (present: readonly Row[]) => void
 }
@@ -53,7 +55,12 @@ export class Settler {
   /** What a run over everything would do now. */
   async plan(): Promise<Step[]> {
     const { wanted, present } = await this.#compare('everything')
-    return diff(wanted, present)
+    return this.#steps('everything', wanted, present)
+  }
+
+  #steps(touch: Touch | 'everything', wanted: readonly Wanted[], present: readonly Row[]): Step[] {
+    const spare = this.#parts.sparing && touch === 'everything'
+    return diff(wanted, present).filter(step => !(spare && step.verb === 'delete'))
   }
 
   async #loop(): Promise<void> {
@@ -68,7 +75,7 @@ export class Settler {
     try {
       const touch = union(asks)
       const { wanted, present } = await this.#compare(touch)
-      const steps = diff(wanted, present)
+      const steps = this.#steps(touch, wanted, present)
       const outcomes = steps.length > 0 ? await this.#parts.kernel.apply(steps) : []
       this.#report(steps, outcomes, touch === 'everything')
       for (const ask of asks) ask.done(this.#failures(ask, steps, outcomes))

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 
 /**
  * Requests of libnetwork's remote driver protocol, Docker 20.10 to 29 (moby `daemon/libnetwork/drivers/remote/api/api.go`).

@@ -1,4 +1,4 @@
-import type { z } from 'zod'
+import type * as z from 'zod'
 import { Refused } from '../core/errors.ts'
 import type { EndpointSpec, NetworkSpec, Sandbox } from '../core/faces.ts'
 import type { PortRequest, Proto, Subnet } from '../core/records.ts'

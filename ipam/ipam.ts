@@ -53,8 +53,8 @@ export class Ipam {
     this.#deps = deps
     const { pools, leases } = deps.store.records
     for (const record of pools.values()) this.#hold(record)
-    const oldestFirst = [...leases.values()].sort((a, b) => a.created - b.created)
-    for (const lease of oldestFirst) this.#load(lease)
+    for (const lease of leases.values()) this.#load(lease)
+    for (const { addresses } of this.#pools.values()) startBehindNewest(addresses)
   }
 
   /** dockerd has (re)connected: what it replays from now on is a confirmation. */
@@ -196,11 +196,12 @@ export class Ipam {
     return held
   }
 
-  #load({ pool, gateway, created, ...lease }: Lease): void {
-    const addresses = this.#pools.get(pool)?.addresses
-    const value = addressOf(lease)
-    addresses?.take(value, { gateway, created, registration: this.#registration })
-    if (!gateway) addresses?.startAfter(value)
+  #load({ id, pool, address, gateway, created }: Lease): void {
+    const parsed = parseAddress(address)
+    if (!parsed) throw new TypeError(`lease ${id} has no address`)
+    this.#pools
+      .get(pool)
+      ?.addresses.take(parsed.value, { gateway, created, registration: this.#registration })
   }
 
   #replays({ registration }: { registration: number }): boolean {
@@ -240,10 +241,18 @@ function leaseId({ record, prefix }: Held, value: bigint): string {
   return `${record.id}/${formatAddress(prefix.family, value)}`
 }
 
-function addressOf(lease: Pick<Lease, 'id' | 'address'>): bigint {
-  const address = parseAddress(lease.address)
-  if (!address) throw new TypeError(`lease ${lease.id} has no address`)
-  return address.value
+/** Which addresses rested longest isn't recorded: those behind the one that was given last did, mostly. */
+function startBehindNewest(addresses: Addresses<Grant>): void {
+  const newest = addresses
+    .grants()
+    .reduce(
+      (best, [value, { created }]) =>
+        created > best.created || (created === best.created && value > best.value)
+          ? { value, created }
+          : best,
+      { value: 0n, created: 0 },
+    )
+  addresses.startAfter(newest.value)
 }
 
 function explicitAddress({ record, prefix }: Held, text: string): bigint {

@@ -16,7 +16,11 @@ export class Accepts implements Room {
 
   /** One row for each FORWARD chain there is. */
   possible(): AcceptRow[] {
-    const row = (backend: AcceptRow['backend'], family: AcceptRow['family']): AcceptRow => ({ kind: 'accept', backend, family })
+    const row = (backend: AcceptRow['backend'], family: AcceptRow['family']): AcceptRow => ({
+      kind: 'accept',
+      backend,
+      family,
+    })
     return [
       ...FAMILIES.filter(legacyFilter).map(family => row('legacy', family)),
       ...FAMILIES.filter(this.#nftFilter).map(family => row('nft', family)),

@@ -1,4 +1,12 @@
-import { type Address, delAddress, dumpAddresses, IFA_F, NetlinkError, newAddress, type Socket } from '@tsnet/netlink'
+import {
+  type Address,
+  delAddress,
+  dumpAddresses,
+  IFA_F,
+  NetlinkError,
+  newAddress,
+  type Socket,
+} from '@tsnet/netlink'
 import type { AddressRow, Row } from '../core/rows.ts'
 import { encodeFields } from './fields.ts'
 import type { Links } from './links.ts'
@@ -20,14 +28,18 @@ export class Addresses implements Room {
     const asked = rows.filter(row => row.kind === 'address')
     const indexes = this.#links.indexes(asked.map(({ link }) => link))
     return [...indexes].flatMap(([link, index]) => {
-      const present = new Map(this.#socket.dump(dumpAddresses({ index })).map(each => [canonical(cidr(each)), each]))
+      const present = new Map(
+        this.#socket.dump(dumpAddresses({ index })).map(each => [canonical(cidr(each)), each]),
+      )
       return asked.filter(row => row.link === link && present.has(canonical(row.address)))
     })
   }
 
   /** Every address of our links. Of an adopted bridge only those that we set: the others are its owner's. */
   owned(rows: readonly Row[], links: ReturnType<Links['present']>): Row[] {
-    const spelt = new Map(rows.flatMap(row => (row.kind === 'address' ? [[canonical(row.address), row.address]] : [])))
+    const spelt = new Map(
+      rows.flatMap(row => (row.kind === 'address' ? [[canonical(row.address), row.address]] : [])),
+    )
     const ours = new Map(links.map(each => [each.link.index, each.row]))
     return this.#socket.dump(dumpAddresses()).flatMap((each): AddressRow[] => {
       const link = ours.get(each.index)
@@ -46,7 +58,9 @@ export class Addresses implements Room {
       if (found) report(at, verb === 'delete' ? undefined : found)
       return !found
     })
-    const outcomes = this.#socket.batch(ready.map(({ step }) => request(step, indexes.get(step.row.link) as number)))
+    const outcomes = this.#socket.batch(
+      ready.map(({ step }) => request(step, indexes.get(step.row.link) as number)),
+    )
     ready.forEach(({ at, step: { verb } }, i) => {
       const outcome = outcomes[i]
       const error = outcome instanceof NetlinkError ? outcome : undefined
@@ -65,7 +79,8 @@ function obstacle({ link, address }: AddressRow, indexes: ReadonlyMap<string, nu
 function request({ verb, row: { address } }: Placed<AddressRow>['step'], index: number) {
   if (verb === 'delete') return delAddress({ index, cidr: address })
   const flags = address.includes(':') ? { flags: IFA_F.NODAD } : {}
-  return newAddress({ index, cidr: address, proto: ADDRESS_PROTO, ...flags })
+  const mark = { proto: ADDRESS_PROTO, ...flags }
+  return newAddress({ index, cidr: address, ...mark })
 }
 
 function cidr({ local, address, prefixLength }: Address): string {

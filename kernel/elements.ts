@@ -6,19 +6,26 @@ import {
   getElement,
   NetlinkError,
   NFPROTO,
-  NFT_SET_ELEM,
   type Request,
   type Socket,
+  TransactionError,
 } from '@tsnet/netlink'
 import type { ElementRow, Row, SetRow } from '../core/rows.ts'
-import { decodeElement, encodeElement, type Encoded, identity, pair } from './element.ts'
+import {
+  decodeElement,
+  type Encoded,
+  encodeElement,
+  fromKernel,
+  identity,
+  inPairs,
+  pair,
+  sameData,
+  toKernel,
+} from './element.ts'
 import { TABLE } from './names.ts'
 import { about, type Placed } from './order.ts'
 import { type Failure, failure, type Report, type Room } from './room.ts'
 import type { Ruleset } from './ruleset.ts'
-
-/** After so many guilty steps in one transaction, each of the others gets a transaction of its own. */
-const PATIENCE = 8
 
 const inSet = (set: string) => ({ family: NFPROTO.INET, table: TABLE, set })
 
@@ -36,7 +43,10 @@ export class Elements implements Room {
 
   /** Elements in the words of the rows that ask for them, where those mean the same. */
   read(rows: readonly Row[], owned: boolean): Row[] {
-    const asked = Map.groupBy(rows.filter(row => row.kind === 'element'), row => row.set)
+    const asked = Map.groupBy(
+      rows.filter(row => row.kind === 'element'),
+      row => row.set,
+    )
     const sets = this.#ruleset.sets()
     const names = owned ? sets.keys() : asked.keys()
     return [...names].flatMap(name => {
@@ -46,23 +56,32 @@ export class Elements implements Room {
   }
 
   #ofSet(set: SetRow, asked: readonly ElementRow[], owned: boolean): ElementRow[] {
-    const wanted = new Map(asked.flatMap(row => {
-      const encoded = encodeElement(set, row)
-      return encoded ? [[identity(encoded), { row, encoded }] as const] : []
-    }))
-    const whole = owned || encodedInPairs(set)
-    const found = whole ? this.#dump(set) : this.#look(set, [...wanted.values()].map(({ encoded }) => encoded))
+    const wanted = new Map(
+      asked.flatMap(row => {
+        const encoded = encodeElement(set, row)
+        return encoded ? [[identity(encoded), { row, encoded }] as const] : []
+      }),
+    )
+    const whole = owned || inPairs(set)
+    const found = whole
+      ? this.#dump(set)
+      : this.#look(
+          set,
+          [...wanted.values()].map(({ encoded }) => encoded),
+        )
     return found.flatMap(element => {
       const match = wanted.get(identity(element))
       if (!match) return owned ? decodeElement(set, element) : []
-      return sameValue(match.encoded, element) ? match.row : { ...decodeElement(set, element), key: match.row.key }
+      return sameData(match.encoded, element)
+        ? match.row
+        : { ...decodeElement(set, element), key: match.row.key }
     })
   }
 
   #dump(set: SetRow): Encoded[] {
     try {
       const elements = this.#socket.dump(dumpElements(inSet(set.name))).flatMap(part => part.elements ?? [])
-      return encodedInPairs(set) ? pair(elements) : elements.flatMap(fromKernel)
+      return inPairs(set) ? pair(elements) : elements.flatMap(fromKernel)
     } catch (error) {
       if (failure(error).code === 'ENOENT') return []
       throw error
@@ -72,10 +91,12 @@ export class Elements implements Room {
   #look(set: SetRow, elements: readonly Encoded[]): Encoded[] {
     const answers = this.#socket.batch(
       elements.map(({ from, to }) =>
-        getElement({ ...inSet(set.name), elements: [{ key: { value: from }, ...keyEnd(set, to) }] }),
+        getElement({ ...inSet(set.name), elements: [toKernel(set, { from, to })[0] as Element] }),
       ),
     )
-    return answers.flatMap(answer => (answer instanceof NetlinkError ? [] : (answer.elements ?? []).flatMap(fromKernel)))
+    return answers.flatMap(answer =>
+      answer instanceof NetlinkError ? [] : (answer.elements ?? []).flatMap(fromKernel),
+    )
   }
 
   apply(steps: readonly Placed[], report: Report): void {
@@ -87,8 +108,7 @@ export class Elements implements Room {
       if ('code' in requests) report(at, step.verb === 'delete' ? undefined : requests)
       else ready.push({ at, delete: step.verb === 'delete', requests })
     }
-    for (let tries = 0; ready.length > 0 && tries < PATIENCE; tries++) ready = this.#transact(ready, report)
-    for (const each of ready) this.#transact([each], report)
+    while (ready.length > 0) ready = this.#transact(ready, report)
   }
 
   /** Answers the steps that are left to try. */
@@ -98,13 +118,13 @@ export class Elements implements Room {
       for (const { at } of ready) report(at)
       return []
     } catch (error) {
-      if (!(error instanceof NetlinkError)) throw error
-      const guilty = error.index === undefined ? undefined : stepOf(ready, error.index)
-      if (!guilty && error.code === 'ERESTART' && ready.length > 1) return ready
-      for (const each of guilty ? [guilty] : ready) {
-        report(each.at, each.delete && error.code === 'ENOENT' ? undefined : failure(error))
+      if (!(error instanceof TransactionError)) throw error
+      const guilty = blame(ready, error)
+      for (const each of guilty.size > 0 ? guilty.keys() : ready) {
+        const cause = guilty.get(each) ?? error
+        report(each.at, each.delete && cause.code === 'ENOENT' ? undefined : failure(cause))
       }
-      return guilty ? ready.filter(each => each !== guilty) : []
+      return guilty.size > 0 ? ready.filter(each => !guilty.has(each)) : []
     }
   }
 
@@ -120,20 +140,13 @@ export class Elements implements Room {
   }
 }
 
-function stepOf(ready: readonly Ready[], index: number): Ready | undefined {
-  let first = 0
-  return ready.find(({ requests }) => index < (first += requests.length))
-}
-
-/** A single field's interval is two elements, where it begins and where the next value does (nft_set_rbtree.c). */
-const encodedInPairs = (set: SetRow) => set.interval === true && set.type.length === 1
-
-const keyEnd = (set: SetRow, to: Buffer) => (set.interval ? { keyEnd: { value: to } } : {})
-
-function toKernel(set: SetRow, { from, after, to, data }: Encoded): Element[] {
-  const value = data ? { data } : {}
-  if (!encodedInPairs(set)) return [{ key: { value: from }, ...keyEnd(set, to), ...value }]
-  const end = after ?? undefined
-  const start = { key: { value: from }, ...value }
-  return end ? [start, { key: { value: end }, flags: NFT_SET_ELEM.INTERVAL_END }] : [start]
+/** The steps whose messages failed, with the first reason of each. */
+function blame(ready: readonly Ready[], { failures }: TransactionError): Map<Ready, NetlinkError> {
+  const owners = ready.flatMap(each => each.requests.map(() => each))
+  const guilty = new Map<Ready, NetlinkError>()
+  for (const each of failures) {
+    const owner = owners[each.index ?? -1]
+    if (owner && !guilty.has(owner)) guilty.set(owner, each)
+  }
+  return guilty
 }

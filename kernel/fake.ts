@@ -6,8 +6,9 @@ import { key } from '../core/rows.ts'
 import { encodeFields } from './fields.ts'
 import { ENGINE_BRIDGE, made, needsAlias, validLinkName } from './names.ts'
 import { about, ordered } from './order.ts'
+import { linkOf } from './sysctls.ts'
 import { references } from './text.ts'
-import { type FakeLink, linkOf, portOf, World } from './world.ts'
+import { type FakeLink, portOf, World } from './world.ts'
 
 export { World }
 

@@ -5,7 +5,14 @@ import { LINK_GROUP } from './names.ts'
 import type { Failure } from './room.ts'
 
 /** The two rules that leave our bridges to our own table, as `iptables -S` prints them but for the chain. */
-const RULES = ['src', 'dst'].map(side => ['-m', 'devgroup', `--${side}-group`, `0x${LINK_GROUP.toString(16)}`, '-j', 'ACCEPT'])
+const RULES = ['src', 'dst'].map(side => [
+  '-m',
+  'devgroup',
+  `--${side}-group`,
+  `0x${LINK_GROUP.toString(16)}`,
+  '-j',
+  'ACCEPT',
+])
 
 /** The program for a backend and family. */
 export function program({ backend, family }: AcceptRow): string {
@@ -14,7 +21,7 @@ export function program({ backend, family }: AcceptRow): string {
 
 /** Where our rules belong: right after the jump to DOCKER-USER, whose rules stay in force, else first (from 1). */
 export function position(rules: readonly string[]): number {
-  return rules.findIndex(rule => rule === '-A FORWARD -j DOCKER-USER') + 2 || 1
+  return rules.indexOf('-A FORWARD -j DOCKER-USER') + 2
 }
 
 /**
@@ -44,7 +51,10 @@ export function removal(rules: readonly string[]): string[][] {
 /** Runs one iptables program; waits for its lock up to 5 s. */
 export function run(name: string, args: readonly string[]): { output: string } | { failure: Failure } {
   const { error, status, stdout, stderr } = spawnSync(name, ['-w', '5', ...args], { encoding: 'utf8' })
-  if (error) return { failure: { code: (error as NodeJS.ErrnoException).code ?? 'EIO', words: `${name}: ${error.message}` } }
+  if (error)
+    return {
+      failure: { code: (error as NodeJS.ErrnoException).code ?? 'EIO', words: `${name}: ${error.message}` },
+    }
   if (status === 0) return { output: stdout }
   return { failure: { code: 'EINVAL', words: `${name} ${args.join(' ')}: ${stderr.trim()}` } }
 }

@@ -1,7 +1,26 @@
-import { delLink, dumpLinks, getLink, type Link, NetlinkError, newLink, type Request, type Socket, setLink } from '@tsnet/netlink'
 import { createHash } from 'node:crypto'
+import {
+  delLink,
+  dumpLinks,
+  getLink,
+  type Link,
+  NetlinkError,
+  newLink,
+  type Request,
+  type Socket,
+  setLink,
+} from '@tsnet/netlink'
 import type { LinkRow, Row } from '../core/rows.ts'
-import { containerEnd, LINK_ALIAS, LINK_GROUP, made, needsAlias, ownership, TRASH_GROUP, validLinkName } from './names.ts'
+import {
+  containerEnd,
+  LINK_ALIAS,
+  LINK_GROUP,
+  made,
+  needsAlias,
+  ownership,
+  TRASH_GROUP,
+  validLinkName,
+} from './names.ts'
 import { about, type Placed } from './order.ts'
 import { type Failure, failure, type Report, type Room } from './room.ts'
 
@@ -50,12 +69,15 @@ export class Links implements Room {
 
   /** Steps of which none needs a link that another one makes or deletes. */
   #together(steps: Placed<LinkRow>[], report: Report): void {
-    const names = steps.flatMap(({ step: { row } }) => [row.name, row.master ?? [], row.peer?.name ?? []].flat())
+    const names = steps.flatMap(({ step: { row } }) =>
+      [row.name, row.master ?? [], row.peer?.name ?? []].flat(),
+    )
     const links = this.#look(new Set(names), true)
     const plans = steps.map(({ at, step }) => ({ at, plan: plan(step, links) }))
     const requests = plans.flatMap(({ plan }) => ('requests' in plan ? plan.requests : []))
     const outcomes = this.#socket.batch(requests)
-    for (const { at, plan } of plans) report(at, 'requests' in plan ? firstFailure(outcomes.splice(0, plan.requests.length)) : plan)
+    for (const { at, plan } of plans)
+      report(at, 'requests' in plan ? firstFailure(outcomes.splice(0, plan.requests.length)) : plan)
     const trashed = plans.filter(({ plan }) => 'trash' in plan).length
     if (trashed > 0) this.#trashed(trashed)
   }
@@ -65,7 +87,9 @@ export class Links implements Room {
     const answers = this.#socket.batch(valid.map(name => getLink({ name })))
     // The kernel also finds links by alternative names, which are no names of ours.
     const links = answers.flatMap((link, i) => (isLink(link) && link.name === valid[i] ? link : []))
-    return new Map(links.flatMap(link => (trash || link.group !== TRASH_GROUP ? [[link.name as string, link]] : [])))
+    return new Map(
+      links.flatMap(link => (trash || link.group !== TRASH_GROUP ? [[link.name as string, link]] : [])),
+    )
   }
 
   #dump(): Map<string, Link> {
@@ -140,7 +164,9 @@ function plan({ verb, row }: Placed<LinkRow>['step'], links: ReadonlyMap<string,
   if (present && !made(marks(present))) return { code: 'EPERM', words: 'the link is not ours' }
   const peer = links.get(row.peer?.name ?? '')
   const gone = [there, peer].filter(link => link && (link === there || link.group === TRASH_GROUP))
-  const first = [...new Set(gone.map(link => link?.link === there?.index && there ? there : link))] as Link[]
+  const first = [
+    ...new Set(gone.map(link => (link?.link === there?.index && there ? there : link))),
+  ] as Link[]
   return { requests: [...first.map(({ index }) => delLink({ index })), ...create(row, master?.index)] }
 }
 
@@ -201,7 +227,10 @@ function bridgeMac(name: string): string {
 }
 
 /** IFLA_AF_SPEC and settings of a port can't be given at birth (rtnl_newlink_create), and must precede the way up. */
-function createVeth({ name, mtu, mac, up, peer, ...row }: LinkRow, master: number | undefined): Request<undefined>[] {
+function createVeth(
+  { name, mtu, mac, up, peer, ...row }: LinkRow,
+  master: number | undefined,
+): Request<undefined>[] {
   const both = { group: LINK_GROUP, ...(mtu === undefined ? {} : { mtu }) }
   const other = peer && {
     name: peer.name,
@@ -218,7 +247,11 @@ function createVeth({ name, mtu, mac, up, peer, ...row }: LinkRow, master: numbe
       kind: 'veth',
       ...(other ? { data: { peer: other } } : {}),
     }),
-    setLink({ name, afSpec: { inet6: { addrGenMode: ADDR_GEN_NONE } }, ...(master === undefined ? {} : portSettings(row)) }),
+    setLink({
+      name,
+      afSpec: { inet6: { addrGenMode: ADDR_GEN_NONE } },
+      ...(master === undefined ? {} : portSettings(row)),
+    }),
     ...(up ? [setLink({ name, up })] : []),
   ]
 }

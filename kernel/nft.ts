@@ -14,8 +14,14 @@ const ERRNO: Record<string, string> = {
 
 /** Runs a script as one transaction. A failure tells the line at fault (from 0), when nft could name one. */
 export function nft(script: readonly string[]): { line?: number; failure: Failure } | undefined {
-  const { error, status, stderr } = spawnSync('nft', ['-f', '-'], { input: `${script.join('\n')}\n`, encoding: 'utf8' })
-  if (error) return { failure: { code: (error as NodeJS.ErrnoException).code ?? 'EIO', words: `nft: ${error.message}` } }
+  const { error, status, stderr } = spawnSync('nft', ['-f', '-'], {
+    input: `${script.join('\n')}\n`,
+    encoding: 'utf8',
+  })
+  if (error)
+    return {
+      failure: { code: (error as NodeJS.ErrnoException).code ?? 'EIO', words: `nft: ${error.message}` },
+    }
   if (status === 0) return undefined
   const [, line, words = stderr.trim()] = /^[^\n]*?:(\d+):\d+(?:-\d+)?: Error: ([^\n]*)/.exec(stderr) ?? []
   const failure = { code: errno(words), words }
@@ -29,7 +35,9 @@ function errno(words: string): string {
 
 /** The rules of a chain in words that nft takes back. */
 export function listRules(table: string, chain: string): string[] {
-  const { stdout } = spawnSync('nft', ['--stateless', 'list', 'chain', 'inet', table, chain], { encoding: 'utf8' })
+  const { stdout } = spawnSync('nft', ['--stateless', 'list', 'chain', 'inet', table, chain], {
+    encoding: 'utf8',
+  })
   return stdout
     .split('\n')
     .filter(line => line.startsWith('\t\t') && !/^\t\t(type \w+ hook |comment ")/.test(line))

@@ -1,4 +1,14 @@
-import { type Chain, dumpChains, dumpRules, dumpSets, NFPROTO, NFT_SET, type Rule, type Set as KernelSet, type Socket } from '@tsnet/netlink'
+import {
+  type Chain,
+  dumpChains,
+  dumpRules,
+  dumpSets,
+  type Set as KernelSet,
+  NFPROTO,
+  NFT_SET,
+  type Rule,
+  type Socket,
+} from '@tsnet/netlink'
 import type { ChainRow, Row, SetRow } from '../core/rows.ts'
 import { typesOf } from './fields.ts'
 import { TABLE } from './names.ts'
@@ -24,12 +34,17 @@ export class Ruleset implements Room {
   }
 
   read(rows: readonly Row[], owned: boolean): Row[] {
-    const chains = owned || rows.some(row => row.kind === 'chain') ? this.#chains() : new Map<string, Present>()
+    const chains =
+      owned || rows.some(row => row.kind === 'chain') ? this.#chains() : new Map<string, Present>()
     const wanted = new Map(rows.flatMap(row => (row.kind === 'chain' ? [[row.name, row]] : [])))
     const asked = new Set(rows.flatMap(row => (row.kind === 'set' ? row.name : [])))
     return [
-      ...(owned || asked.size > 0 ? [...this.sets(true).values()].filter(({ name }) => owned || asked.has(name)) : []),
-      ...[...chains].flatMap(([name, chain]) => (owned || wanted.has(name) ? shown(name, chain, wanted.get(name)) : [])),
+      ...(owned || asked.size > 0
+        ? [...this.sets(true).values()].filter(({ name }) => owned || asked.has(name))
+        : []),
+      ...[...chains].flatMap(([name, chain]) =>
+        owned || wanted.has(name) ? shown(name, chain, wanted.get(name)) : [],
+      ),
     ]
   }
 
@@ -65,10 +80,14 @@ export class Ruleset implements Room {
   }
 
   #chains(): Map<string, Present> {
-    const chains = this.#socket.dump(dumpChains({ family: NFPROTO.INET })).filter(({ table }) => table === TABLE)
+    const chains = this.#socket
+      .dump(dumpChains({ family: NFPROTO.INET }))
+      .filter(({ table }) => table === TABLE)
     const rules = chains.length === 0 ? [] : orNone(() => this.#socket.dump(dumpRules(ours)))
     const comments = Map.groupBy(rules, ({ chain }) => chain ?? '')
-    return new Map(chains.map(chain => [chain.name ?? '', present(chain, comments.get(chain.name ?? '') ?? [])]))
+    return new Map(
+      chains.map(chain => [chain.name ?? '', present(chain, comments.get(chain.name ?? '') ?? [])]),
+    )
   }
 }
 
@@ -98,13 +117,17 @@ function comment(userdata: Buffer | undefined): string {
 /** The wanted row where the kernel's digests vouch for it, else one that says how it differs. */
 function shown(name: string, chain: Present, wanted: ChainRow | undefined): ChainRow {
   const found = chain.comments
-  const hook = wanted && sameHook(chain, wanted) ? wanted.hook : chain.base ? `hook of digest ${chain.hook}` : undefined
+  const hook =
+    wanted && sameHook(chain, wanted) ? wanted.hook : chain.base ? `hook of digest ${chain.hook}` : undefined
   const rules =
-    wanted && sameRules(chain, wanted) ? wanted.rules : [`${found.length} rules of digest ${[...new Set(found)].join(', ')}`]
+    wanted && sameRules(chain, wanted)
+      ? wanted.rules
+      : [`${found.length} rules of digest ${[...new Set(found)].join(', ')}`]
   return { kind: 'chain', name, ...(hook === undefined ? {} : { hook }), rules }
 }
 
-const sameHook = (chain: Present, row: ChainRow) => chain.base === (row.hook !== undefined) && chain.hook === hookDigest(row)
+const sameHook = (chain: Present, row: ChainRow) =>
+  chain.base === (row.hook !== undefined) && chain.hook === hookDigest(row)
 
 function sameRules({ comments }: Present, row: ChainRow): boolean {
   const ours = digest(row)
@@ -175,15 +198,21 @@ function compose(steps: readonly Placed<ChainRow | SetRow>[], chains: ReadonlyMa
   const line = (words: string, at?: number): Line => (at === undefined ? { words } : { words, at })
   return [
     line(text.table),
-    ...ofChains.filter(({ step }) => chains.has(step.row.name)).map(({ step, at }) => line(text.flushChain(step.row.name), at)),
+    ...ofChains
+      .filter(({ step }) => chains.has(step.row.name))
+      .map(({ step, at }) => line(text.flushChain(step.row.name), at)),
     ...users.map(({ name, at }) => line(text.flushChain(name), at)),
     ...leaving.map(({ step, at }) => line(text.deleteChain(step.row.name), at)),
     ...[...renewed, ...ofSets.filter(({ step }) => step.verb === 'delete')].map(({ step, at }) =>
       line(text.deleteSet(step.was?.kind === 'set' ? step.was : step.row), at),
     ),
-    ...ofSets.filter(({ step }) => step.verb !== 'delete').map(({ step, at }) => line(text.addSet(step.row), at)),
+    ...ofSets
+      .filter(({ step }) => step.verb !== 'delete')
+      .map(({ step, at }) => line(text.addSet(step.row), at)),
     ...coming.map(({ step, at }) => line(text.addChain(step.row), at)),
-    ...coming.flatMap(({ step: { row }, at }) => row.rules.map(rule => line(text.addRule(row.name, rule, digest(row)), at))),
+    ...coming.flatMap(({ step: { row }, at }) =>
+      row.rules.map(rule => line(text.addRule(row.name, rule, digest(row)), at)),
+    ),
     ...users.flatMap(({ name, rules, at }) => rules.map(rule => line(text.addRule(name, rule, ''), at))),
   ]
 }

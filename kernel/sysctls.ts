@@ -17,6 +17,12 @@ export function sysctl(key: string): string | undefined {
   }
 }
 
+/** The link that a sysctl belongs to: `net/ipv4/conf/LINK/…`. */
+export function linkOf(key: string): string | undefined {
+  const link = /^net\/ipv[46]\/(?:conf|neigh)\/([^/]+)\//.exec(key)?.[1]
+  return link === 'all' || link === 'default' ? undefined : link
+}
+
 export class Sysctls implements Room {
   readonly #turned: (key: string, value: string) => void
 

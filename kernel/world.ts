@@ -1,4 +1,5 @@
 import type { AcceptRow, ChainRow, ElementRow, LinkRow, PortRow, SetRow } from '../core/rows.ts'
+import { linkOf } from './sysctls.ts'
 
 /** A link with the marks that a row doesn't show. */
 export type FakeLink = { row: LinkRow; ours: boolean; alias: boolean; peer?: string }
@@ -67,8 +68,4 @@ export function portOf(
   master: string | undefined,
 ): LinkRow {
   return master === undefined ? row : { ...row, master }
-}
-
-export function linkOf(sysctl: string): string | undefined {
-  return /^net\/ipv[46]\/(?:conf|neigh)\/([^/]+)\//.exec(sysctl)?.[1]
 }

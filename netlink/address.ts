@@ -4,24 +4,33 @@ import type { Writer } from './writer.ts'
 
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
 
-function hexDigit(code: number): number {
-  if (code >= 48 && code <= 57) return code - 48
-  const lower = code | 32
-  return lower >= 97 && lower <= 102 ? lower - 87 : Number.NaN
+/** Value of a hex digit by its character code, -1 for every other character. */
+const DIGITS = new Int8Array(128).fill(-1)
+for (let value = 0; value < 16; value++) {
+  DIGITS[value.toString(16).charCodeAt(0)] = value
+  DIGITS[value.toString(16).toUpperCase().charCodeAt(0)] = value
 }
+
+const digit = (text: string, at: number): number => DIGITS[text.charCodeAt(at)] ?? -1
 
 /** Longest link-layer address, MAX_ADDR_LEN of linux/netdevice.h: infiniband has 20 bytes, a tunnel 4 or 16. */
 const MAX_ADDRESS = 32
+const COLON = 58
+const DOT = 46
 
 /** A link-layer address, `02:42:ac:11:00:02`. */
 export const mac: Codec<string> = {
   write(out, value) {
-    for (let at = 0; at < value.length; at += 3) {
-      const byte = hexDigit(value.charCodeAt(at)) * 16 + hexDigit(value.charCodeAt(at + 1))
-      const separated = at + 2 === value.length || (value[at + 2] === ':' && at + 3 < value.length)
-      if (Number.isNaN(byte) || !separated)
+    const size = (value.length + 1) / 3
+    if (!Number.isInteger(size) || size > MAX_ADDRESS)
+      throw NetlinkError.invalid(`'${value}' is not a link-layer address`)
+    const start = out.take(size)
+    for (let i = 0, at = 0; i < size; i++, at += 3) {
+      const [high, low] = [digit(value, at), digit(value, at + 1)]
+      const separated = i === size - 1 || value.charCodeAt(at + 2) === COLON
+      if (high < 0 || low < 0 || !separated)
         throw NetlinkError.invalid(`'${value}' is not a link-layer address`)
-      out.u8(byte)
+      out.bytes[start + i] = high * 16 + low
     }
   },
   read(bytes, from, to) {
@@ -40,7 +49,7 @@ function writeFour(out: Writer, value: string, from = 0): void {
   let [byte, digits, dots] = [0, 0, 0]
   for (let at = from; at < value.length; at++) {
     const code = value.charCodeAt(at)
-    if (code === 46 && digits > 0 && dots < 3) {
+    if (code === DOT && digits > 0 && dots < 3) {
       out.u8(byte)
       byte = digits = 0
       dots++
@@ -55,8 +64,7 @@ function writeFour(out: Writer, value: string, from = 0): void {
 
 /** RFC 4291, section 2.2: groups of hex digits, `::` once for the zeroes, the last two groups perhaps as IPv4. */
 function writeSix(out: Writer, value: string): void {
-  const start = out.take(16)
-  out.bytes.fill(0, start, start + 16)
+  const start = out.zeroes(16)
   out.at = start
   let gap = -1
   let at = value.startsWith('::') ? 2 : 0
@@ -87,8 +95,12 @@ function writeGroup(out: Writer, value: string, from: number, to: number): void 
     return
   }
   let group = 0
-  for (let at = from; at < to; at++) group = group * 16 + hexDigit(value.charCodeAt(at))
-  if (to === from || to - from > 4 || Number.isNaN(group)) bad(value)
+  for (let at = from; at < to; at++) {
+    const next = digit(value, at)
+    if (next < 0) bad(value)
+    group = group * 16 + next
+  }
+  if (to === from || to - from > 4) bad(value)
   out.u8(group >> 8)
   out.u8(group & 0xff)
 }

@@ -19,11 +19,7 @@ const NESTED = 0x8000
 const TYPE = 0x3fff
 
 /** A codec that knows its table, so that a test can compare the numbers with the kernel's headers. */
-export type AttributeSet<T extends Table> = Omit<Codec<ValuesOf<T>>, 'write'> & {
-  table: T
-  /** `beside` holds keys that are not attributes and that somebody else writes. */
-  write(out: Writer, value: ValuesOf<T>, beside?: object): void
-}
+export type AttributeSet<T extends Table> = Codec<ValuesOf<T>> & { table: T }
 
 /** Calls `visit` for each attribute in [from, to); a length that doesn't fit is EBADMSG. */
 export function eachAttribute(
@@ -55,27 +51,27 @@ export function writeAttribute<T>(out: Writer, id: number, codec: Codec<T>, valu
   out.pad()
 }
 
-function described<T>(attribute: Attribute<T>, read: () => T): T {
+/** A value that can't be read is told with its attribute's name. */
+function read<T>({ name, codec }: Attribute<T>, bytes: Buffer, start: number, end: number): T {
   try {
-    return read()
+    return codec.read(bytes, start, end)
   } catch (error) {
-    if (error instanceof NetlinkError) throw NetlinkError.malformed(`${attribute.name}: ${error.message}`)
+    if (error instanceof NetlinkError) throw NetlinkError.malformed(`${name}: ${error.message}`)
     throw error
   }
 }
 
 /** Attributes in the order of the value's keys, which is the order they are sent in. Unknown ones are skipped on reading. */
 export function attributes<T extends Table>(table: T): AttributeSet<T> {
+  const byName = new Map<string, Attribute<unknown>>(Object.entries(table))
   const byId: (string | undefined)[] = []
-  for (const key in table) byId[(table[key] as Attribute<unknown>).id] = key
+  for (const [key, { id }] of byName) byId[id] = key
   return {
     table,
-    write(out, value, beside) {
+    write(out, value) {
       for (const key in value) {
-        const field = table[key]
-        if (!field && beside && key in beside) continue
-        if (!field)
-          throw NetlinkError.invalid(`no attribute is called ${key}: ${Object.keys(table).join(', ')}`)
+        const field = byName.get(key)
+        if (field === undefined) throw unknown(key, byName)
         if (value[key] !== undefined) writeAttribute(out, field.id, field.codec, value[key])
       }
     },
@@ -83,14 +79,16 @@ export function attributes<T extends Table>(table: T): AttributeSet<T> {
       const values: Record<string, unknown> = {}
       eachAttribute(bytes, from, to, (id, start, end) => {
         const key = byId[id]
-        if (key)
-          values[key] = described(table[key] as Attribute<unknown>, () =>
-            table[key]?.codec.read(bytes, start, end),
-          )
+        if (key) values[key] = read(table[key] as Attribute<unknown>, bytes, start, end)
       })
       return values as ValuesOf<T>
     },
   }
+}
+
+/** A key that has no place in a message. */
+export function unknown(key: string, known: Map<string, unknown>): NetlinkError {
+  return NetlinkError.invalid(`nothing here is called ${key}, only ${[...known.keys()].join(', ')}`)
 }
 
 /** The same codec, its attribute marked NLA_F_NESTED when written. */

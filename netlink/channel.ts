@@ -1,6 +1,7 @@
-import { closeSync } from 'node:fs'
+import fs, { closeSync } from 'node:fs'
 import { constants, endianness } from 'node:os'
-import { messages, NLM_F, type Received, type Request, writeMessage } from './message.ts'
+import { promisify } from 'node:util'
+import { eachMessage, NLM_F, type Received, type Request, writeMessage } from './message.ts'
 import { checked, native } from './native.ts'
 import { Writer } from './writer.ts'
 
@@ -31,8 +32,10 @@ export function descriptor({ protocol, namespace = '', receiveBuffer = RECEIVE_B
 
 const { EMSGSIZE, ENOBUFS } = constants.errno
 
+const write = promisify(fs.write)
+
 /** One conversation at a time: messages are gathered, sent at once, and what comes back is handed over until someone has enough. */
-export class Channel {
+export class Channel implements Disposable {
   readonly #fd: number
   readonly #out = new Writer()
   #in: Buffer = Buffer.alloc(ROOM)
@@ -86,9 +89,18 @@ export class Channel {
    */
   exchange(visit: (message: Received) => boolean): number {
     if (this.#out.at > SEND_BUFFER) native.grow(this.#fd, this.#out.at)
+    return this.#read(native.exchange(this.#fd, this.#out.bytes, this.#out.at, this.#in), visit)
+  }
+
+  /** As exchange, but what the kernel does inside of send is done in libuv's thread pool. */
+  async exchangeLater(visit: (message: Received) => boolean): Promise<number> {
+    await write(this.#fd, this.#out.bytes, 0, this.#out.at, null)
+    return this.#read(native.receive(this.#fd, this.#in, 1), visit)
+  }
+
+  #read(first: number, visit: (message: Received) => boolean): number {
     let lost = 0
-    let length = native.exchange(this.#fd, this.#out.bytes, this.#out.at, this.#in)
-    for (;;) {
+    for (let length = first; ; length = native.receive(this.#fd, this.#in, lost ? 0 : 1)) {
       if (length > this.#in.length) {
         this.#in = Buffer.alloc(length)
         lost = EMSGSIZE
@@ -99,7 +111,6 @@ export class Channel {
       } else {
         return lost || -length
       }
-      length = native.receive(this.#fd, this.#in, lost ? 0 : 1)
     }
   }
 
@@ -114,15 +125,17 @@ export class Channel {
 
   /** Answers to earlier conversations, which ended early, are passed over. */
   #visit(length: number, visit: (message: Received) => boolean): boolean {
-    for (const message of messages(this.#in, length)) {
-      if (message.sequence < this.first || message.sequence > this.#sequence) continue
-      if (visit(message)) return true
-    }
-    return false
+    return eachMessage(this.#in, length, message =>
+      message.sequence >= this.first && message.sequence <= this.#sequence ? visit(message) : false,
+    )
   }
 
   close(): void {
     if (!this.#closed) closeSync(this.#fd)
     this.#closed = true
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
   }
 }

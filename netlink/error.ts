@@ -50,3 +50,15 @@ export class NetlinkError extends Error {
     return new NetlinkError('EBADMSG', 74, what)
   }
 }
+
+/** Why a transaction came to nothing. Its own code and message are those of the first message at fault. */
+export class TransactionError extends NetlinkError {
+  override name = 'TransactionError'
+  /** Every message at fault, by `index`; one without an index is about the whole. */
+  readonly failures: readonly NetlinkError[]
+
+  constructor(first: NetlinkError, failures: readonly NetlinkError[]) {
+    super(first.code, first.errno, first.message, first)
+    this.failures = failures
+  }
+}

@@ -3,7 +3,7 @@ import { closeSync } from 'node:fs'
 import { constants } from 'node:os'
 import { descriptor, type Options } from './channel.ts'
 import { NetlinkError } from './error.ts'
-import { messages, type Received } from './message.ts'
+import { eachMessage, type Received } from './message.ts'
 import { checked, native } from './native.ts'
 
 /** Multicast groups of rtnetlink (enum rtnetlink_groups, linux/rtnetlink.h). */
@@ -61,8 +61,14 @@ export class Listener extends EventEmitter<Events> implements Disposable {
       if (length === -constants.errno.EAGAIN) return
       if (length === -constants.errno.ENOBUFS || length > ROOM) this.emit('overrun')
       else if (length < 0) this.#fail(NetlinkError.of(-length, 'listen'))
-      else this.emit('messages', [...messages(this.#in, length)])
+      else this.#hand(length)
     }
+  }
+
+  #hand(length: number): void {
+    const received: Received[] = []
+    eachMessage(this.#in, length, message => received.push(message) === 0)
+    this.emit('messages', received)
   }
 
   #fail(error: NetlinkError): void {

@@ -1,4 +1,11 @@
-import type { AttributeSet, Table, ValuesOf } from './attributes.ts'
+import {
+  type Attribute,
+  type AttributeSet,
+  type Table,
+  unknown,
+  type ValuesOf,
+  writeAttribute,
+} from './attributes.ts'
 import type { Codec, ValueOf } from './codec.ts'
 import { NetlinkError } from './error.ts'
 import type { Writer } from './writer.ts'
@@ -19,38 +26,50 @@ export type Body<In, Out> = {
 // biome-ignore lint/suspicious/noExplicitAny: a body whose value is of no interest
 export type AnyBody = Body<any, any>
 
+type Place = { offset: number; codec: Codec<number>; id?: never } | (Attribute<unknown> & { offset?: never })
+
+/** Where each header field lies, by name; padding is left out. */
+function layout(header: Fields): {
+  places: [string, { offset: number; codec: Codec<number> }][]
+  size: number
+} {
+  const places: [string, { offset: number; codec: Codec<number> }][] = []
+  let size = 0
+  for (const [name, codec] of Object.entries(header)) {
+    if (!name.startsWith('_')) places.push([name, { offset: size, codec }])
+    size += codec.size as number
+  }
+  return { places, size }
+}
+
 /** Declares a body. Header fields that a value leaves out are zero; its attributes go in the order of its keys. */
 export function body<F extends Fields, T extends Table>(
   header: F,
   set: AttributeSet<T>,
 ): Body<Partial<HeaderOf<F>> & ValuesOf<T>, HeaderOf<F> & ValuesOf<T>> {
-  const names = Object.keys(header)
-  const codecs = Object.values(header)
-  const sizes = codecs.map(codec => codec.size as number)
-  const size = sizes.reduce((sum, each) => sum + each, 0)
+  const { places, size } = layout(header)
+  const byName = new Map<string, Place>([...Object.entries(set.table), ...places])
+  const padded = (size + 3) & ~3
   return {
     size,
     set: set as unknown as AttributeSet<Table>,
     write(out, value) {
-      const known = value as Record<string, number | undefined>
-      for (let i = 0; i < names.length; i++) codecs[i]?.write(out, known[names[i] as string] ?? 0)
-      out.pad()
-      set.write(out, value, header)
+      const start = out.zeroes(padded)
+      for (const key in value) {
+        const place = byName.get(key)
+        if (place === undefined) throw unknown(key, byName)
+        const field = value[key as keyof typeof value] as unknown
+        if (field === undefined) continue
+        if (place.offset === undefined) writeAttribute(out, place.id, place.codec, field)
+        else out.inside(start + place.offset, place.codec, field as number)
+      }
     },
     read(bytes, from, to) {
-      const start = from + ((size + 3) & ~3)
       if (from + size > to)
         throw NetlinkError.malformed(`message of ${to - from} bytes where ${size} were expected`)
-      const values = start < to ? set.read(bytes, start, to) : {}
-      let at = from
-      for (let i = 0; i < names.length; at += sizes[i++] as number) {
-        const name = names[i] as string
-        if (!name.startsWith('_'))
-          (values as Record<string, number>)[name] = codecs[i]?.read(
-            bytes,
-            at,
-            at + (sizes[i] as number),
-          ) as number
+      const values = (from + padded < to ? set.read(bytes, from + padded, to) : {}) as Record<string, unknown>
+      for (const [name, { offset, codec }] of places) {
+        values[name] = codec.read(bytes, from + offset, from + offset + (codec.size as number))
       }
       return values as HeaderOf<F> & ValuesOf<T>
     },
@@ -141,21 +160,20 @@ export type Received = {
   to: number
 }
 
-/** Splits a datagram. Throws EBADMSG when lengths don't fit. */
-export function* messages(bytes: Buffer, length: number): Generator<Received> {
-  let at = 0
-  while (at < length) {
+/**
+ * Hands over the messages of a datagram until `visit` returns true, and answers whether it did. Throws EBADMSG when
+ * lengths don't fit.
+ */
+export function eachMessage(bytes: Buffer, length: number, visit: (message: Received) => boolean): boolean {
+  for (let at = 0; at < length; ) {
     const size = at + HEADER <= length ? bytes.readUInt32LE(at) : 0
     if (size < HEADER || at + size > length)
       throw NetlinkError.malformed(`message of ${size} bytes where ${length - at} are left`)
-    yield {
-      type: bytes.readUInt16LE(at + 4),
-      flags: bytes.readUInt16LE(at + 6),
-      sequence: bytes.readUInt32LE(at + 8),
-      bytes,
-      from: at + HEADER,
-      to: at + size,
-    }
+    const type = bytes.readUInt16LE(at + 4)
+    const flags = bytes.readUInt16LE(at + 6)
+    const sequence = bytes.readUInt32LE(at + 8)
+    if (visit({ type, flags, sequence, bytes, from: at + HEADER, to: at + size })) return true
     at += (size + 3) & ~3
   }
+  return false
 }

@@ -6,6 +6,7 @@ import { NetlinkError } from './error.ts'
 /** The addon of socket.c. Every function answers a number; a negative one is an errno. */
 export type Native = {
   open(protocol: number, namespace: string, receive: number, send: number, seconds: number): number
+  enter(namespace: string): number
   join(fd: number, group: number): number
   grow(fd: number, bytes: number): number
   receive(fd: number, buffer: Buffer, wait: number): number
@@ -34,4 +35,12 @@ export const native = load()
 export function checked(result: number, step: string): number {
   if (result < 0) throw NetlinkError.of(-result, step)
   return result
+}
+
+/**
+ * Moves the calling thread to a network namespace for good: its sockets, /proc/sys/net and the programs it starts are
+ * that namespace's from then on. Meant for a worker thread that lives there. Throws NetlinkError.
+ */
+export function enterNamespace(path: string): void {
+  checked(native.enter(path), `enter ${path}`)
 }

@@ -69,6 +69,19 @@ static int with_namespace(napi_env env, napi_value value, int domain, int type, 
   return length == sizeof path - 1 ? -ENAMETOOLONG : socket_there(path, domain, type, protocol);
 }
 
+// enter(path): the calling thread moves to a network namespace for good
+static napi_value enter(napi_env env, napi_callback_info info) {
+  ARGUMENTS(1);
+  char path[4096] = "";
+  size_t length;
+  if (napi_get_value_string_utf8(env, argument[0], path, sizeof path, &length) != napi_ok) return answer(env, -EINVAL);
+  int there = open(path, O_RDONLY | O_CLOEXEC);
+  if (there < 0) return answer(env, -errno);
+  int result = or_errno(setns(there, CLONE_NEWNET));
+  close(there);
+  return answer(env, result);
+}
+
 static int enable(int fd, int option) {
   int on = 1;
   return setsockopt(fd, SOL_NETLINK, option, &on, sizeof on);
@@ -244,8 +257,9 @@ NAPI_MODULE_INIT() {
   const struct {
     const char *name;
     napi_callback run;
-  } functions[] = {{"open", open_socket}, {"join", join},           {"grow", grow},      {"receive", receive},
-                   {"exchange", exchange}, {"bindPort", bind_port}, {"portOf", port_of}, {"watch", watch}};
+  } functions[] = {{"open", open_socket}, {"enter", enter},        {"join", join},
+                   {"grow", grow},        {"receive", receive},    {"exchange", exchange},
+                   {"watch", watch},      {"bindPort", bind_port}, {"portOf", port_of}};
   for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
     napi_value function;
     napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, functions[i].run, NULL, &function);

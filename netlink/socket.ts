@@ -1,29 +1,33 @@
 import { constants } from 'node:os'
 import { NLMSG, refusal } from './acknowledgement.ts'
 import { Channel, type Options, RECEIVE_BUFFER } from './channel.ts'
-import { NetlinkError } from './error.ts'
+import { NetlinkError, TransactionError } from './error.ts'
 import { type Dump, NLM_F, type Received, type Request } from './message.ts'
 import { batchBegin, batchEnd } from './netfilter/batch.ts'
+import { type Outcome, Part, reply } from './part.ts'
 
 /** An unread answer occupies up to this much of the receive buffer (its skb's truesize). */
 const ANSWER_COST = 4096
 const MAX_MESSAGES = 256
-/** One send of a batch stays below this, for the kernel copies it into one piece of memory. */
-const MAX_BYTES = 32768
 const DUMP_ATTEMPTS = 20
 
-/** A message's outcome in a batch: its reply (undefined for a mere acknowledgement), or why not. */
-export type Outcome<Reply> = Reply | NetlinkError
+function value<Reply>(outcome: Outcome<Reply> | undefined): Reply {
+  if (outcome instanceof NetlinkError) throw outcome
+  return outcome as Reply
+}
 
 /**
  * A netlink socket, used synchronously: each call returns when the kernel has answered. It stays in the network
  * namespace it was opened in. Every method throws NetlinkError with the kernel's own words.
  */
 export class Socket implements Disposable {
+  readonly #options: Options
   readonly #channel: Channel
+  /** Messages of one send whose answers surely fit into the receive buffer. */
   readonly #limit: number
 
   constructor(options: Options) {
+    this.#options = options
     this.#limit = Math.min(
       MAX_MESSAGES,
       Math.ceil(((options.receiveBuffer ?? RECEIVE_BUFFER) * 2) / ANSWER_COST),
@@ -33,9 +37,20 @@ export class Socket implements Disposable {
 
   /** Sends one message and returns its reply. */
   request<Reply>(message: Request<Reply>): Reply {
-    const outcome = this.#some([message], 0)[0]
-    if (outcome instanceof NetlinkError) throw outcome
-    return outcome as Reply
+    const part = new Part<Reply>(this.#channel)
+    part.add(message)
+    return value(part.send()[0])
+  }
+
+  /**
+   * As request, but the kernel works off this thread, on a socket of its own: for what takes tens of milliseconds, as
+   * deleting links by group does.
+   */
+  async background<Reply>(message: Request<Reply>): Promise<Reply> {
+    using channel = new Channel(this.#options)
+    const part = new Part<Reply>(channel)
+    part.add(message)
+    return value((await part.sendLater())[0])
   }
 
   /**
@@ -47,21 +62,32 @@ export class Socket implements Disposable {
       const replies = this.#dump(message)
       if (replies) return replies
     }
-    throw new NetlinkError('EINTR', 4, `the dump was interrupted by changes ${DUMP_ATTEMPTS} times`)
+    throw new NetlinkError(
+      'EINTR',
+      constants.errno.EINTR,
+      `dump: interrupted by changes ${DUMP_ATTEMPTS} times`,
+    )
   }
 
-  /** Sends many messages, as many at a time as buffers allow, and answers one outcome each, in order; it goes on after a failure. */
+  /**
+   * Sends many messages, as many at a time as buffers allow, and answers one outcome each, in order; it goes on after
+   * a failure.
+   */
   batch<Reply>(requests: readonly Request<Reply>[]): Outcome<Reply>[] {
     const outcomes: Outcome<Reply>[] = []
     while (outcomes.length < requests.length) {
-      for (const outcome of this.#some(requests, outcomes.length)) outcomes.push(outcome)
+      const part = new Part<Reply>(this.#channel)
+      for (let at = outcomes.length; at < requests.length && !part.full(this.#limit); at++) {
+        part.add(requests[at] as Request<Reply>)
+      }
+      for (const outcome of part.send()) outcomes.push(outcome)
     }
     return outcomes
   }
 
   /**
-   * nf_tables: all messages or none, between a batch's begin and end. Throws the first failure; its `index` says which
-   * message it was, undefined that it was the batch as a whole. Given the `generation` that was read before
+   * nf_tables: all messages or none, between a batch's begin and end. Throws TransactionError with every failure: their
+   * `index` says which message it was, undefined that it was the whole. Given the `generation` that was read before
    * (getGeneration), the kernel answers ERESTART when the rule set has moved on since.
    */
   transaction(requests: readonly Request<unknown>[], generation?: number): void {
@@ -75,15 +101,16 @@ export class Socket implements Disposable {
     channel.add(batchEnd)
     const failures: NetlinkError[] = []
     const visit = (message: Received): boolean => {
+      if (message.type !== NLMSG.ERROR) return false
       const index = message.sequence === channel.first ? undefined : message.sequence - channel.first - 1
-      const failure = message.type === NLMSG.ERROR ? refusal(message, 'transaction', index) : undefined
+      const failure = refusal(message, 'transaction', index)
       if (failure) failures.push(failure)
-      return failure !== undefined || (message.type === NLMSG.ERROR && message.sequence === last)
+      return failure !== undefined || message.sequence === last
     }
     const errno = channel.exchange(visit)
     channel.drain(visit)
-    const worst = failures.sort((a, b) => (a.index ?? -1) - (b.index ?? -1))[0]
-    if (worst) throw worst
+    const [worst] = failures.sort((a, b) => (a.index ?? -1) - (b.index ?? -1))
+    if (worst) throw new TransactionError(worst, failures)
     if (errno) throw NetlinkError.of(errno, 'transaction')
   }
 
@@ -95,80 +122,30 @@ export class Socket implements Disposable {
     this.close()
   }
 
-  /** One send of requests from `at` on. Whatever could not be written was not sent, and its outcome says why. */
-  #some<Reply>(requests: readonly Request<Reply>[], at: number): Outcome<Reply>[] {
-    const channel = this.#channel
-    const outcomes: Outcome<Reply>[] = []
-    /** Place in `outcomes` of each message that was sent. */
-    const sent: number[] = []
-    channel.begin()
-    while (at + outcomes.length < requests.length && sent.length < this.#limit && channel.size < MAX_BYTES) {
-      try {
-        channel.add(requests[at + outcomes.length] as Request<Reply>)
-        sent.push(outcomes.length)
-        outcomes.push(undefined as Reply)
-      } catch (error) {
-        if (!(error instanceof NetlinkError)) throw error
-        outcomes.push(error)
-      }
-    }
-    if (sent.length > 0) this.#collect(requests, at, outcomes, sent)
-    return outcomes
-  }
-
-  #collect<Reply>(
-    requests: readonly Request<Reply>[],
-    at: number,
-    outcomes: Outcome<Reply>[],
-    sent: number[],
-  ): void {
-    const channel = this.#channel
-    channel.acknowledge()
-    const errno = channel.exchange(message => {
-      const place = sent[message.sequence - channel.first] as number
-      if (message.type !== NLMSG.ERROR)
-        outcomes[place] = reply(requests[at + place] as Request<Reply>, message)
-      else outcomes[place] = refusal(message, 'request') ?? (outcomes[place] as Reply)
-      return message.type === NLMSG.ERROR && message.sequence === channel.last
-    })
-    if (errno) for (const place of sent) outcomes[place] ??= NetlinkError.of(errno, 'request')
-  }
-
-  /** Undefined when the dump is to be asked again. */
-  #dump<Reply>(message: Dump<Reply>): Reply[] | undefined {
-    const channel = this.#channel
+  /** Undefined when the dump is to be asked again: it was interrupted, or an answer had no room, which there is by now. */
+  #dump<Reply>(question: Dump<Reply>): Reply[] | undefined {
     const replies: Reply[] = []
     let failure: NetlinkError | undefined
     let interrupted = false
-    channel.begin()
-    channel.add(message)
-    const errno = channel.exchange(received => {
-      interrupted ||= (received.flags & NLM_F.DUMP_INTR) !== 0
-      if (received.type === NLMSG.ERROR || received.type === NLMSG.DONE) {
-        failure ??= refusal(received, 'dump')
+    this.#channel.begin()
+    this.#channel.add(question)
+    const errno = this.#channel.exchange(message => {
+      interrupted ||= (message.flags & NLM_F.DUMP_INTR) !== 0
+      if (message.type === NLMSG.ERROR || message.type === NLMSG.DONE) {
+        failure ??= refusal(message, 'dump')
         return true
       }
-      const answer = reply(message, received)
+      const answer = reply(question, message)
       if (answer instanceof NetlinkError) failure ??= answer
       else replies.push(answer)
       return false
     })
-    if (failure) throw failure
     if (errno && errno !== constants.errno.EMSGSIZE) throw NetlinkError.of(errno, 'dump')
-    return interrupted || errno ? undefined : replies
+    if (interrupted || errno) return undefined
+    if (failure) throw failure
+    return replies
   }
 }
 
-/** The reply in a message, or that it can't be read. */
-function reply<Reply>(request: Request<Reply>, message: Received): Outcome<Reply> {
-  if (!request.reply) return undefined as Reply
-  try {
-    return request.reply(message.bytes, message.from, message.to)
-  } catch (error) {
-    if (error instanceof NetlinkError) return error
-    throw error
-  }
-}
-
-/** Opens a socket. */
+/** Opens a socket. Throws NetlinkError. */
 export const open = (options: Options): Socket => new Socket(options)

@@ -18,6 +18,21 @@ export class Writer {
     return from
   }
 
+  /** As take, but the room holds zeroes. */
+  zeroes(size: number): number {
+    const from = this.take(size)
+    this.bytes.fill(0, from, this.at)
+    return from
+  }
+
+  /** Writes a value into room that was taken before. */
+  inside<T>(at: number, codec: { write(out: Writer, value: T): void }, value: T): void {
+    const end = this.at
+    this.at = at
+    codec.write(this, value)
+    this.at = end
+  }
+
   u8(value: number): void {
     const at = this.take(1)
     this.bytes[at] = value

@@ -14,7 +14,12 @@ import { explain } from './trouble.ts'
 /** A row to put, or to delete when it is missing. */
 type Put = { change: Change; row?: Row }
 
-type Parts = {
+export type StoreSettings = {
+  /** Pages of 4096 bytes in the log before it is moved into the database, which blocks for two flushes. */
+  logPages?: number
+}
+
+type Parts = StoreSettings & {
   directory: string
   path: string
   contents: Contents
@@ -51,7 +56,7 @@ export class DiskStore implements Store {
     this.records = parts.contents.records
     this.#seal = parts.contents.seal
     if (parts.complaint) this.complaint = parts.complaint
-    this.#database = openDatabase(database)
+    this.#database = openDatabase(database, parts.logPages ?? 4000)
     this.#get = this.#database.prepare('select kind, id, json, crc from records where kind = ? and id = ?')
     this.#put = this.#database.prepare(putRow)
     this.#delete = this.#database.prepare('delete from records where kind = ? and id = ?')
@@ -128,13 +133,12 @@ function toPut(change: Change): Put {
 }
 
 /** Locked for us alone, so that its index of the log is in memory. The log of the last run is emptied first. */
-function openDatabase(path: string): DatabaseSync {
+function openDatabase(path: string, logPages: number): DatabaseSync {
   rmSync(`${path}-shm`, { force: true })
   const database = new DatabaseSync(path)
   database.exec(
     'pragma locking_mode = exclusive; pragma journal_mode = wal; pragma synchronous = normal;' +
-      // Pages of log until a checkpoint, which blocks for two flushes: about one in a thousand commits.
-      'pragma wal_autocheckpoint = 4000; pragma wal_checkpoint(truncate)',
+      `pragma wal_autocheckpoint = ${logPages}; pragma wal_checkpoint(truncate)`,
   )
   return database
 }

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Store } from '../core/faces.ts'
 import { type Contents, makeContents, readContents, salvage } from './contents.ts'
-import { DiskStore } from './disk.ts'
+import { DiskStore, type StoreSettings } from './disk.ts'
 import { lock } from './lock.ts'
 import { Damaged, explain } from './trouble.ts'
 
@@ -24,22 +24,29 @@ export type DurableStore = Store & {
  * @throws Refused when another process has the directory or a newer version wrote it; StepError when the disk is read-only, full
  * or failing. In all of these nothing was changed.
  */
-export function openStore(directory: string): DurableStore {
+export function openStore(directory: string, settings: StoreSettings = {}): DurableStore {
   try {
-    return open(directory)
+    return open(directory, settings)
   } catch (error) {
     throw explain(error, directory)
   }
 }
 
-function open(directory: string): DurableStore {
+function open(directory: string, settings: StoreSettings): DurableStore {
   mkdirSync(directory, { recursive: true, mode: 0o700 })
   const held = lock(directory)
   try {
     const path = join(directory, 'records')
     const { contents, reason } = load(directory, path)
     const complaint = complain(directory, contents, reason)
-    return new DiskStore({ directory, path, contents, held, ...(complaint ? { complaint } : {}) })
+    return new DiskStore({
+      directory,
+      path,
+      contents,
+      held,
+      ...settings,
+      ...(complaint ? { complaint } : {}),
+    })
   } catch (error) {
     held.release()
     throw error

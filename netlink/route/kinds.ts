@@ -1,11 +1,21 @@
 import { ip, mac } from '../address.ts'
 import { attribute, attributes, list } from '../attributes.ts'
 import { be16, be32, type Codec, flag, u8, u16, u32 } from '../codec.ts'
+import { NetlinkError } from '../error.ts'
 import { pair } from '../struct.ts'
 import { type PlainLink, plainLinkBody } from './plainlink.ts'
 
 /** Lowest and highest source port, both in network order (struct ifla_vxlan_port_range). */
 const portRange = pair(be16, be16)
+
+/** Asked for by being there, answered as a byte (vxlan_fill_info in drivers/net/vxlan/vxlan_core.c). */
+const flagOrByte: Codec<boolean> = {
+  write(out, value) {
+    if (!value) throw NetlinkError.invalid('a flag is set by being there: leave it out instead of false')
+    flag.write(out, true)
+  },
+  read: (bytes, from, to) => from === to || u8.read(bytes, from, to) !== 0,
+}
 
 /** `id` is the VNI; `group` also carries a unicast remote. Ageing in seconds. */
 export const vxlanSet = attributes({
@@ -36,7 +46,7 @@ export const vxlanSet = attributes({
   collectMetadata: attribute(25, 'IFLA_VXLAN_COLLECT_METADATA', u8),
   label: attribute(26, 'IFLA_VXLAN_LABEL', be32),
   gpe: attribute(27, 'IFLA_VXLAN_GPE', flag),
-  ttlInherit: attribute(28, 'IFLA_VXLAN_TTL_INHERIT', flag),
+  ttlInherit: attribute(28, 'IFLA_VXLAN_TTL_INHERIT', flagOrByte),
   df: attribute(29, 'IFLA_VXLAN_DF', u8),
   vnifilter: attribute(30, 'IFLA_VXLAN_VNIFILTER', u8),
 })

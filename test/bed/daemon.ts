@@ -73,7 +73,7 @@ export class Daemon {
   }
 
   /** The last lines of its log. */
-  async tail(lines = 30): Promise<string> {
+  async tail(lines = 12): Promise<string> {
     const text = await readFile(this.#settings.log, 'utf8').catch(() => '')
     return text.trimEnd().split('\n').slice(-lines).join('\n')
   }

@@ -93,6 +93,11 @@ export class Host {
     return run(this.holder.enter(...argv))
   }
 
+  /** Arguments that put a command inside the host. */
+  enter(...argv: string[]): string[] {
+    return this.holder.enter(...argv)
+  }
+
   /** The same, for commands that may fail. */
   attempt(argv: string[], options?: RunOptions): Promise<Result> {
     return attempt(this.holder.enter(...argv), options)
@@ -170,6 +175,7 @@ export class Host {
         `--cgroup-parent=/${this.namespace}`,
         '--host=unix:///run/docker.sock',
         '--storage-driver=overlay2',
+        '--log-level=warn',
       ],
       log: join(this.folder, 'dockerd.log'),
       ready: async () => (await post(this.path('/run/docker.sock'), 'GET', '/_ping')) === 200,
@@ -178,14 +184,14 @@ export class Host {
 
   #tsnetd(): Daemon {
     return new Daemon({
-      name: 'node',
-      argv: [process.execPath, join(project, 'bin/tsnetd.ts')],
+      name: 'tsnetd',
+      argv: [join(project, 'dist/tsnetd')],
       env: {
         TSNET_SOCKET: '/run/docker/plugins/tsnet.sock',
         TSNET_API: '/run/tsnet/tsnet.sock',
         TSNET_STATE: join(this.folder, 'tsnet'),
         TSNET_DOCKER: '/run/docker.sock',
-        TSNET_LOG: process.env.TSNET_LOG ?? 'debug',
+        TSNET_LOG: process.env.TSNET_LOG ?? 'info',
         ...this.settings.tsnetEnv,
       },
       log: join(this.folder, 'tsnetd.log'),

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import type { EngineName } from '../bed/engines.ts'
 import { type Host, type HostSettings, image, startHost } from '../bed/host.ts'
 import type { Result } from '../bed/run.ts'
@@ -28,7 +29,10 @@ export function onDocker(title: string, body: (bed: Bed) => void, settings: Sett
 }
 
 /** Where a command runs: a container, the host, or the machine outside. */
-export type Place = { attempt(argv: string[], options?: { deadline?: number }): Promise<Result>; enter(...argv: string[]): string[] }
+export type Place = {
+  attempt(argv: string[], options?: { deadline?: number }): Promise<Result>
+  enter(...argv: string[]): string[]
+}
 
 /** What the scenarios of one `describe` share. */
 export class Bed {
@@ -65,7 +69,11 @@ export class Bed {
 
   async start(): Promise<void> {
     const { engines: _, ...settings } = this.#settings
-    this.#host = await startHost({ ...settings, engine: this.engine, name: `d${this.engine.replace('.', '')}` })
+    this.#host = await startHost({
+      ...settings,
+      engine: this.engine,
+      name: `d${this.engine.replace('.', '')}`,
+    })
     this.#wire = await wire(this.#host)
     if (driver === 'tsnet') await this.host.tsnetd.start(this.host.holder)
     this.#baseline = await this.#settled()
@@ -105,7 +113,18 @@ export class Bed {
 
   /** Starts a container that serves (see image.ts); `args` are options of `docker run`. */
   async run(name: string, network: string, ...args: string[]): Promise<Container> {
-    await this.docker('run', '--detach', '--name', name, '--hostname', name, '--network', network, ...args, image)
+    await this.docker(
+      'run',
+      '--detach',
+      '--name',
+      name,
+      '--hostname',
+      name,
+      '--network',
+      network,
+      ...args,
+      image,
+    )
     const container = this.container(name)
     await container.serves()
     return container
@@ -131,16 +150,20 @@ export class Bed {
 
   /** The first network makes what all networks share (tables, docker's chains): that isn't a leak. */
   async #settled(): Promise<Snapshot> {
-    await this.network('first')
+    await this.network('first', '--ipv6', '--subnet', 'fd00:1::/64')
     await this.run('first', 'first')
     await this.clear()
     let last = await snapshot(this.host)
-    return until('the host to settle', async () => {
-      const now = await snapshot(this.host)
-      const same = JSON.stringify(now) === JSON.stringify(last)
-      last = now
-      return same && now
-    }, { every: 200 })
+    return until(
+      'the host to settle',
+      async () => {
+        const now = await snapshot(this.host)
+        const same = JSON.stringify(now) === JSON.stringify(last)
+        last = now
+        return same ? now : undefined
+      },
+      { every: 200 },
+    )
   }
 }
 
@@ -158,9 +181,11 @@ export class Container implements Place {
   /** Waits until the container's servers listen. */
   async serves(): Promise<void> {
     this.#pid = (await this.inspect()).State.Pid
-    await until(`${this.name} to serve`, async () => {
-      const { stdout } = await this.attempt(['netstat', '-ltun'])
-      return [':80 ', ':7 ', ':9 '].every(port => stdout.includes(port))
+    const sockets = (table: string) =>
+      readFileSync(this.#host.path(`/proc/${this.#pid}/net/${table}`), 'utf8')
+    await until(`${this.name} to serve`, () => {
+      const listening = sockets('tcp6') + sockets('udp6')
+      return [':0050 ', ':0007 ', ':0009 '].every(port => listening.includes(port))
     })
   }
 
@@ -177,7 +202,7 @@ export class Container implements Place {
   }
 
   enter(...argv: string[]): string[] {
-    return this.#host.holder.enter('nsenter', `--target=${this.#pid}`, '--mount', '--net', '--uts', ...argv)
+    return this.#host.enter(...this.#inner(argv))
   }
 
   attempt(argv: string[], options?: { deadline?: number }): Promise<Result> {
@@ -190,7 +215,7 @@ export class Container implements Place {
 
   #inner(argv: string[]): string[] {
     assert(this.#pid, `${this.name} is running`)
-    return ['nsenter', `--target=${this.#pid}`, '--mount', '--net', '--uts', ...argv]
+    return ['nsenter', `--target=${this.#pid}`, '--mount', '--net', '--uts', '--pid', ...argv]
   }
 }
 
@@ -225,9 +250,11 @@ export async function whilePinging(from: Place, target: string, work: () => Prom
     const sofar = seen.length
     await until('answers after the work', () => seen.length > sofar + 10)
   } finally {
-    child.kill('SIGKILL')
+    // Its next line meets a closed pipe.
+    child.stdout?.destroy()
   }
-  seen.forEach((number, index) => assert.equal(number, index + 1, `answer ${index + 1} of ${seen.length} is missing`))
+  const missing = seen.findIndex((number, index) => number !== index + 1)
+  assert.equal(missing, -1, `answer ${missing + 1} is missing`)
   return seen.length
 }
 

@@ -3,11 +3,12 @@ import type { AcceptRow } from '../../core/rows.ts'
 import { FakeKernel, World } from '../../kernel/fake.ts'
 import { adds, bridge, port, suite } from './contract.ts'
 
-const possible: AcceptRow[] = [{ kind: 'accept', backend: 'nft', family: 'ipv4' }]
+const possible = (['legacy', 'nft'] as const).flatMap(backend =>
+  (['ipv4', 'ipv6'] as const).map((family): AcceptRow => ({ kind: 'accept', backend, family })),
+)
 
 suite('fake', async () => {
   const world = new World()
-  world.possible = possible
   const link = (name: string, type: 'bridge' | 'veth') =>
     world.foreign({ kind: 'link', name, type, up: true })
   return {
@@ -19,6 +20,7 @@ suite('fake', async () => {
     foreignAddress: async (link, address) =>
       void world.addresses.set(`address ${link} ${address}`, { link, address, ours: false }),
     hasLink: async name => world.links.has(name),
+    firewalls: async () => void world.possible.push(...possible),
     dispose: async () => {},
   }
 })

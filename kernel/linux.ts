@@ -1,0 +1,116 @@
+import { dumpLinks, open, type Socket } from '@tsnet/netlink'
+import type { Facts } from '../core/faces.ts'
+import { stepLine } from '../core/lines.ts'
+import type { Row, Step } from '../core/rows.ts'
+import { Accepts } from './accepts.ts'
+import { Addresses } from './addresses.ts'
+import { Elements } from './elements.ts'
+import { Links } from './links.ts'
+import { ENGINE_BRIDGE } from './names.ts'
+import { about, ordered, type Placed } from './order.ts'
+import { Ports } from './ports.ts'
+import type { Failure, Report } from './room.ts'
+import { Ruleset } from './ruleset.ts'
+import { linkOf, Sysctls, sysctl } from './sysctls.ts'
+
+/** An outcome that can cross from thread to thread. */
+export type Result = { ok: true } | ({ ok: false; step: string } & Failure)
+
+/** Sysctls that make a host a router. */
+const FORWARDING = { 'net/ipv4/ip_forward': 'ipv4', 'net/ipv6/conf/all/forwarding': 'ipv6' } as const
+const EPHEMERAL = 'net/ipv4/ip_local_port_range'
+
+/** All of Linux in the network namespace of the thread that made it. Every call blocks. */
+export class Linux {
+  readonly #route: Socket = open({ protocol: 'route' })
+  readonly #netfilter: Socket = open({ protocol: 'netfilter' })
+  readonly #links: Links
+  readonly #addresses: Addresses
+  readonly #ruleset: Ruleset
+  readonly #elements: Elements
+  readonly #accepts: Accepts
+  readonly #sysctls: Sysctls
+  readonly #ports = new Ports()
+
+  /** `trashed` hears how many links were put into the trash group, or found there. */
+  constructor(trashed: (count: number) => void) {
+    this.#links = new Links(this.#route, trashed)
+    this.#addresses = new Addresses(this.#route, this.#links)
+    this.#ruleset = new Ruleset(this.#netfilter)
+    this.#elements = new Elements(this.#netfilter, this.#ruleset)
+    this.#accepts = new Accepts(family => this.#ruleset.hasForward(family))
+    this.#sysctls = new Sysctls((key, value) => this.#turned(key, value))
+  }
+
+  read(rows: readonly Row[], owned: boolean): Row[] {
+    const links = this.#links.present(rows, owned)
+    return [
+      ...links.map(({ row }) => row),
+      ...(owned ? this.#addresses.owned(rows, links) : this.#addresses.read(rows)),
+      ...this.#sysctls.read(this.#withLinks(rows)),
+      ...this.#ruleset.read(rows, owned),
+      ...this.#elements.read(rows, owned),
+      ...this.#ports.read(rows, owned),
+      ...this.#accepts.read(rows, owned),
+    ]
+  }
+
+  /** Without the sysctls of links that aren't there: one in the trash still has its files. */
+  #withLinks(rows: readonly Row[]): Row[] {
+    const links = rows.flatMap(row => (row.kind === 'sysctl' ? (linkOf(row.key) ?? []) : []))
+    const there = this.#links.indexes(links)
+    return rows.filter(
+      row => row.kind === 'sysctl' && (linkOf(row.key) === undefined || there.has(linkOf(row.key) as string)),
+    )
+  }
+
+  apply(steps: readonly Step[]): Result[] {
+    const results: Result[] = []
+    const report: Report = (at, failure) => {
+      results[at] = failure ? { ok: false, step: stepLine(steps[at] as Step), ...failure } : { ok: true }
+    }
+    const placed = ordered(steps)
+    const first = removesChains(placed) ? placed.filter(isDeletedElement) : []
+    this.#elements.apply(first, report)
+    const rooms = [
+      this.#ruleset,
+      this.#links,
+      this.#sysctls,
+      this.#addresses,
+      this.#ports,
+      this.#accepts,
+      this.#elements,
+    ]
+    for (const room of rooms)
+      room.apply(first.length > 0 ? placed.filter(each => !first.includes(each)) : placed, report)
+    return results
+  }
+
+  facts(): Facts {
+    const bridges = this.#route.dump(dumpLinks({ kind: 'bridge' }))
+    const [first = 32768, last = 60999] = sysctl(EPHEMERAL)?.split(' ').map(Number) ?? []
+    return {
+      accept: this.#accepts.possible(),
+      engineBridges: bridges.flatMap(({ name = '' }) => (ENGINE_BRIDGE.test(name) ? name : [])),
+      ephemeral: [first, last],
+    }
+  }
+
+  close(): void {
+    this.#ports.close()
+    this.#route.close()
+    this.#netfilter.close()
+  }
+
+  #turned(key: string, value: string): void {
+    const family = FORWARDING[key as keyof typeof FORWARDING]
+    if (family && value === '1') this.#accepts.closeForward(family)
+  }
+}
+
+/** A chain can't go while the verdict of an element leads to it, nor can the two go in one transaction of nft. */
+function removesChains(placed: readonly Placed[]): boolean {
+  return about(placed, 'chain', 'set').some(({ step: { verb } }) => verb === 'delete' || verb === 'replace')
+}
+
+const isDeletedElement = ({ step: { verb, row } }: Placed) => row.kind === 'element' && verb === 'delete'

@@ -1,0 +1,24 @@
+import type { Facts } from '../core/faces.ts'
+import type { Row, Step } from '../core/rows.ts'
+import type { Result } from './linux.ts'
+
+/** What crosses between the daemon's thread and the kernel's. */
+export type Calls = {
+  read: { argument: { rows: readonly Row[]; owned: boolean }; answer: Row[] }
+  apply: { argument: readonly Step[]; answer: Result[] }
+  facts: { argument: undefined; answer: Facts }
+  watch: { argument: undefined; answer: undefined }
+  close: { argument: undefined; answer: undefined }
+}
+export type Call = {
+  [K in keyof Calls]: { id: number; call: K; argument: Calls[K]['argument'] }
+}[keyof Calls]
+
+export type Message =
+  | { about: 'answer'; id: number; answer: unknown }
+  | { about: 'failure'; id: number; error: unknown }
+  | { about: 'ready' }
+  | { about: 'ring' }
+  | { about: 'log'; words: string }
+
+export type WorkerData = { namespace?: string }

@@ -1,0 +1,6 @@
+import { liveBed, obstacle } from './bed.ts'
+import { suite } from './contract.ts'
+
+const reason = obstacle()
+if (reason) it.skip(reason)
+else suite('linux', liveBed)

@@ -1,0 +1,4 @@
+import { memoryStore } from '../../store/memory.ts'
+import { storeContract } from './contract.ts'
+
+describe('store in memory', () => storeContract(memoryStore))
