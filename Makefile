@@ -37,15 +37,18 @@ netlink/dist/netlink.node: netlink/socket.c node_modules/.package-lock.json
 absent := $(addsuffix =./bin/absent.cjs,$(addprefix --alias:,ssh2 @grpc/grpc-js @grpc/proto-loader protobufjs tar-fs))
 
 # The folder is whole in itself: copy it anywhere. The two bundles are the daemon and the thread that talks to the kernel.
-dist/tsnetd: $(sources) bin/launcher netlink/dist/netlink.node
+dist/tsnetd: $(sources) bin/launcher bin/absent.cjs netlink/dist/netlink.node dist/node
 	@mkdir -p dist
 	node_modules/.bin/esbuild tsnetd=bin/tsnetd.ts kernel-worker=kernel/worker.ts --bundle --platform=node --format=esm --target=node26 \
 	  --outdir=dist --log-level=warning --legal-comments=linked $(absent) \
 	  --banner:js="import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);"
-	@cp -f netlink/dist/netlink.node dist/
-	@mkdir -p dist/lib && cp -fL $(node) dist/node
-	@cp -fL "$$(/sbin/ldconfig -p | sed -n 's/.*libatomic.so.1 .* => //p' | head -n 1)" dist/lib/
-	@install -m 755 bin/launcher $@
+	@install netlink/dist/netlink.node dist/
+	@install bin/launcher $@
+
+dist/node: node_modules/.package-lock.json
+	@mkdir -p dist/lib
+	@install $(node) $@
+	@install -m 644 "$$(/sbin/ldconfig -p | sed -n 's/.*libatomic.so.1 .* => //p' | head -n 1)" dist/lib/
 
 run: dist/tsnetd
 	$(call install,$(to_run))

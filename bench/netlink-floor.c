@@ -1,5 +1,6 @@
-// The floor under netlink/: the same FDB, route and neighbour messages from a C loop, with the same few acknowledgements.
-// netlink-floor LINK KIND COUNT BATCH: adds COUNT entries, deletes them, prints nanoseconds a message.
+// The floor under netlink/: the same FDB, route and neighbour messages from a C loop.
+// netlink-floor LINK KIND COUNT BATCH ACKS: adds COUNT entries, deletes them, prints nanoseconds a message. ACKS is `each`
+// (every message acknowledged, as `ip -batch` and libmnl's examples do) or `last` (of a send only, as netlink/ does).
 #include <arpa/inet.h>
 #include <linux/neighbour.h>
 #include <linux/netlink.h>
@@ -47,12 +48,12 @@ static void entry(struct nlmsghdr *message, const char *kind, int link, unsigned
   if (*kind == 'n' && add) put(message, NDA_LLADDR, mac, 6);
 }
 
-static void all(const char *kind, int link, unsigned count, unsigned batch, int add) {
+static void all(const char *kind, int link, unsigned count, unsigned batch, int each, int add) {
   for (unsigned done = 0; done < count;) {
     unsigned size = 0;
     for (unsigned part = 0; part < batch && done < count; part++, done++) {
       struct nlmsghdr *message = (void *)(out + size);
-      message->nlmsg_flags = NLM_F_REQUEST | (add ? NLM_F_CREATE | NLM_F_EXCL : 0) | (part == batch - 1 || done == count - 1 ? NLM_F_ACK : 0);
+      message->nlmsg_flags = NLM_F_REQUEST | (add ? NLM_F_CREATE | NLM_F_EXCL : 0) | (each || part == batch - 1 || done == count - 1 ? NLM_F_ACK : 0);
       message->nlmsg_seq = ++sequence;
       message->nlmsg_pid = 0;
       entry(message, kind, link, done, add);
@@ -70,7 +71,7 @@ static void all(const char *kind, int link, unsigned count, unsigned batch, int 
 }
 
 int main(int argc, char **argv) {
-  if (argc != 5) return fprintf(stderr, "netlink-floor LINK fdb|route|neighbour COUNT BATCH\n"), 2;
+  if (argc != 6) return fprintf(stderr, "netlink-floor LINK fdb|route|neighbour COUNT BATCH each|last\n"), 2;
   int link = if_nametoindex(argv[1]), on = 1;
   unsigned count = atoi(argv[3]), batch = atoi(argv[4]);
   struct timespec start, end;
@@ -78,8 +79,8 @@ int main(int argc, char **argv) {
   setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);
   setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof on);
   clock_gettime(CLOCK_MONOTONIC, &start);
-  all(argv[2], link, count, batch, 1);
-  all(argv[2], link, count, batch, 0);
+  all(argv[2], link, count, batch, *argv[5] == 'e', 1);
+  all(argv[2], link, count, batch, *argv[5] == 'e', 0);
   clock_gettime(CLOCK_MONOTONIC, &end);
   printf("%.0f\n", ((end.tv_sec - start.tv_sec) * 1e9 + end.tv_nsec - start.tv_nsec) / (2.0 * count));
 }

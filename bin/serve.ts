@@ -60,8 +60,8 @@ function trimmed(app: Express): Express {
   return app.disable('x-powered-by').disable('etag').set('query parser', false)
 }
 
-/** Bytes of a request. The largest one seen is a few kB: a container with a thousand published ports has 100 kB. */
-const LIMIT = 2 ** 20
+/** Bytes of a request. The largest that Docker has reason to send publishes every port of a container: 7 MB. */
+const LIMIT = 8 * 2 ** 20
 
 function answering(app: Express, methods: Map<string, Method>, deadline: number, log: Logger): void {
   const named = (request: Request) => methods.get(request.path.slice(1))
@@ -81,6 +81,8 @@ function answering(app: Express, methods: Map<string, Method>, deadline: number,
   app.use(express.text({ type: () => true, limit: LIMIT, inflate: false }))
 
   app.use(async (request, response) => {
+    // The last of the body may come in while the caller is told that it came too late.
+    if (response.headersSent) return
     const answer = await call(named(request) as Method, request.body)
     if (response.headersSent)
       log.warn({ path: request.path }, 'done after the caller was told of the deadline')

@@ -87,11 +87,18 @@ export class Engine implements Networks {
     })
   }
 
+  /**
+   * Answers before the record is on disk, and whoever asks next for this endpoint waits for it. What a crash in between loses
+   * is that a pair which died with its sandbox must not come back: one link too many until Docker's own list settles it.
+   */
   join(id: string, sandbox: string): Promise<Sandbox> {
     return this.#turns.take(id, async () => {
       const endpoint = this.#endpointOf(id)
       const network = this.#networkOf(endpoint.network)
-      await this.#write({ table: 'endpoint', id, value: { ...endpoint, sandbox } })
+      const written = this.#parts.store.write([{ table: 'endpoint', id, value: { ...endpoint, sandbox } }])
+      this.#turns
+        .take(id, () => written)
+        .catch(error => this.#parts.log.error({ err: error }, 'a join was not recorded'))
       return this.#mode(network).sandbox(network, endpoint)
     })
   }

@@ -1,5 +1,6 @@
 import type { AcceptRow, Row } from '../core/rows.ts'
-import { forwardRules, inPlace, insertion, legacyFilter, program, removal, run } from './iptables.ts'
+import type { Generations } from './generations.ts'
+import { forwardRules, inPlace, insertion, iptables, legacyFilter, program, removal } from './iptables.ts'
 import { about, type Placed } from './order.ts'
 import type { Failure, Report, Room } from './room.ts'
 
@@ -9,8 +10,11 @@ const FAMILIES = ['ipv4', 'ipv6'] as const
 export class Accepts implements Room {
   readonly #nftFilter: (family: AcceptRow['family']) => boolean
 
+  readonly #generations: Generations
+
   /** `nftFilter` tells whether `ip filter` or `ip6 filter` has a FORWARD chain. */
-  constructor(nftFilter: (family: AcceptRow['family']) => boolean) {
+  constructor(generations: Generations, nftFilter: (family: AcceptRow['family']) => boolean) {
+    this.#generations = generations
     this.#nftFilter = nftFilter
   }
 
@@ -37,19 +41,25 @@ export class Accepts implements Room {
 
   apply(steps: readonly Placed[], report: Report): void {
     for (const { at, step } of about(steps, 'accept')) {
-      report(at, step.verb === 'delete' ? this.#remove(step.row) : this.insert(step.row))
+      report(at, step.verb === 'delete' ? this.#remove(step.row) : this.#insert(step.row))
     }
   }
 
-  /** Puts our rules into their place. */
-  insert(row: AcceptRow): Failure | undefined {
-    return runAll(row, insertion(forwardRules(row) ?? []))
+  #insert(row: AcceptRow): Failure | undefined {
+    return this.#run(program(row), insertion(forwardRules(row) ?? []))
   }
 
   #remove(row: AcceptRow): Failure | undefined {
-    return this.possible().some(each => program(each) === program(row))
-      ? runAll(row, removal(forwardRules(row) ?? []))
-      : undefined
+    const there = this.possible().some(each => program(each) === program(row))
+    return there ? this.#run(program(row), removal(forwardRules(row) ?? [])) : undefined
+  }
+
+  #run(name: string, lists: readonly string[][]): Failure | undefined {
+    for (const args of lists) {
+      const result = this.#generations.during(() => iptables(name, args))
+      if (!result.ok) return result.failure
+    }
+    return undefined
   }
 
   /**
@@ -58,15 +68,7 @@ export class Accepts implements Room {
    */
   closeForward(family: AcceptRow['family']): void {
     const name = family === 'ipv4' ? 'iptables' : 'ip6tables'
-    if ('failure' in run(name, ['-P', 'FORWARD', 'DROP'])) return
-    for (const row of this.possible()) if (row.family === family) this.insert(row)
+    if (this.#run(name, [['-P', 'FORWARD', 'DROP']])) return
+    for (const row of this.possible()) if (row.family === family) this.#insert(row)
   }
-}
-
-function runAll(row: AcceptRow, lists: readonly string[][]): Failure | undefined {
-  for (const args of lists) {
-    const result = run(program(row), args)
-    if ('failure' in result) return result.failure
-  }
-  return undefined
 }

@@ -18,6 +18,8 @@ import { type Failure, failure, type Report, type Room } from './room.ts'
 export class Addresses implements Room {
   readonly #socket: Socket
   readonly #links: Links
+  /** Addresses that were taken away by us and whose announcement is still to come. */
+  readonly #removed = new Set<string>()
 
   constructor(socket: Socket, links: Links) {
     this.#socket = socket
@@ -61,12 +63,18 @@ export class Addresses implements Room {
     const outcomes = this.#socket.batch(
       ready.map(({ step }) => request(step, indexes.get(step.row.link) as number)),
     )
-    ready.forEach(({ at, step: { verb } }, i) => {
+    ready.forEach(({ at, step: { verb, row } }, i) => {
       const outcome = outcomes[i]
       const error = outcome instanceof NetlinkError ? outcome : undefined
       const gone = verb === 'delete' && error?.code === 'EADDRNOTAVAIL'
+      if (verb === 'delete' && !error) this.#removed.add(`${indexes.get(row.link)} ${canonical(row.address)}`)
       report(at, error && !gone ? failure(error) : undefined)
     })
+  }
+
+  /** Whether it was us who took this address away; asked once for each announcement. */
+  removed(address: Address): boolean {
+    return this.#removed.delete(`${address.index} ${canonical(cidr(address))}`)
   }
 }
 

@@ -22,6 +22,7 @@ import {
   sameData,
   toKernel,
 } from './element.ts'
+import { type Moved, movedPort } from './flows.ts'
 import { TABLE } from './names.ts'
 import { about, type Placed } from './order.ts'
 import { type Failure, failure, type Report, type Room } from './room.ts'
@@ -35,10 +36,13 @@ type Ready = { at: number; delete: boolean; requests: Request<undefined>[] }
 export class Elements implements Room {
   readonly #socket: Socket
   readonly #ruleset: Ruleset
+  readonly #moved: (ports: Moved[]) => void
 
-  constructor(socket: Socket, ruleset: Ruleset) {
+  /** `moved` hears of UDP ports that lead elsewhere after an apply(). */
+  constructor(socket: Socket, ruleset: Ruleset, moved: (ports: Moved[]) => void) {
     this.#socket = socket
     this.#ruleset = ruleset
+    this.#moved = moved
   }
 
   /** Elements in the words of the rows that ask for them, where those mean the same. */
@@ -109,6 +113,12 @@ export class Elements implements Room {
       else ready.push({ at, delete: step.verb === 'delete', requests })
     }
     while (ready.length > 0) ready = this.#transact(ready, report)
+    const sets = this.#ruleset.sets()
+    const moved = all.flatMap(({ step: { row } }) => {
+      const set = sets.get(row.set)
+      return (set && movedPort(set, row)) ?? []
+    })
+    if (moved.length > 0) this.#moved(moved)
   }
 
   /** Answers the steps that are left to try. */

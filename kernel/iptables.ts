@@ -1,8 +1,7 @@
-import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import type { AcceptRow } from '../core/rows.ts'
 import { LINK_GROUP } from './names.ts'
-import type { Failure } from './room.ts'
+import { type Ran, run } from './program.ts'
 
 /** The two rules that leave our bridges to our own table, as `iptables -S` prints them but for the chain. */
 const RULES = ['src', 'dst'].map(side => [
@@ -49,20 +48,14 @@ export function removal(rules: readonly string[]): string[][] {
 }
 
 /** Runs one iptables program; waits for its lock up to 5 s. */
-export function run(name: string, args: readonly string[]): { output: string } | { failure: Failure } {
-  const { error, status, stdout, stderr } = spawnSync(name, ['-w', '5', ...args], { encoding: 'utf8' })
-  if (error)
-    return {
-      failure: { code: (error as NodeJS.ErrnoException).code ?? 'EIO', words: `${name}: ${error.message}` },
-    }
-  if (status === 0) return { output: stdout }
-  return { failure: { code: 'EINVAL', words: `${name} ${args.join(' ')}: ${stderr.trim()}` } }
+export function iptables(name: string, args: readonly string[]): Ran {
+  return run(name, ['-w', '5', ...args])
 }
 
 /** The rules of FORWARD, or undefined when they can't be read. */
 export function forwardRules(row: AcceptRow): string[] | undefined {
-  const result = run(program(row), ['-S', 'FORWARD'])
-  return 'output' in result ? result.output.split('\n').filter(line => line.startsWith('-A ')) : undefined
+  const result = iptables(program(row), ['-S', 'FORWARD'])
+  return result.ok ? result.output.split('\n').filter(line => line.startsWith('-A ')) : undefined
 }
 
 /** iptables-legacy makes its tables when it first looks at them, so it is the kernel that is asked. */

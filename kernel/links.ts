@@ -27,8 +27,8 @@ import { type Failure, failure, type Report, type Room } from './room.ts'
 /** enum in6_addr_gen_mode: no link-local address of the kernel's own. */
 const ADDR_GEN_NONE = 1
 
-type Mark = { name: string; type: string; group: number; alias?: string }
-const marks = (link: Link): Mark => {
+/** What tells a link's owner. */
+export const marks = (link: Link): Marks => {
   const { name = '', kind = '', group = 0, alias } = link
   return alias === undefined ? { name, type: kind, group } : { name, type: kind, group, alias }
 }
@@ -62,6 +62,19 @@ export class Links implements Room {
     return new Map([...this.#look(new Set(names))].map(([name, link]) => [name, link.index]))
   }
 
+  /** Whether the link of this number is ours, and not on its way out. */
+  isOurs(index: number): boolean {
+    const [link] = this.#socket.batch([getLink({ index })])
+    return link !== undefined && isLink(link) && link.up && ownership(marks(link)) !== 'foreign'
+  }
+
+  /** Names of the container engine's own bridges. */
+  engineBridges(): string[] {
+    return this.#socket
+      .dump(dumpLinks({ kind: 'bridge' }))
+      .flatMap(({ name = '' }) => (ENGINE_BRIDGE.test(name) ? name : []))
+  }
+
   apply(steps: readonly Placed[], report: Report): void {
     const rest = about(steps, 'link')
     while (rest.length > 0) this.#together(rest.splice(0, independent(rest)), report)
@@ -76,8 +89,7 @@ export class Links implements Room {
     const plans = steps.map(({ at, step }) => ({ at, plan: plan(step, links) }))
     const requests = plans.flatMap(({ plan }) => ('requests' in plan ? plan.requests : []))
     const outcomes = this.#socket.batch(requests)
-    for (const { at, plan } of plans)
-      report(at, 'requests' in plan ? firstFailure(outcomes.splice(0, plan.requests.length)) : plan)
+    for (const { at, plan } of plans) report(at, 'requests' in plan ? outcome(plan, outcomes) : plan)
     const trashed = plans.filter(({ plan }) => 'trash' in plan).length
     if (trashed > 0) this.#trashed(trashed)
   }
@@ -145,7 +157,8 @@ function toRow(link: Link, masters: ReadonlyMap<number, string>): LinkRow {
   }
 }
 
-type Plan = Failure | { requests: Request<undefined>[]; trash?: true }
+/** `cleared` requests in front may find nothing to delete: the trash is emptied in the background. */
+type Plan = Failure | { requests: Request<undefined>[]; trash?: true; cleared?: number }
 
 const nothing: Plan = { requests: [] }
 
@@ -167,7 +180,8 @@ function plan({ verb, row }: Placed<LinkRow>['step'], links: ReadonlyMap<string,
   const first = [
     ...new Set(gone.map(link => (link?.link === there?.index && there ? there : link))),
   ] as Link[]
-  return { requests: [...first.map(({ index }) => delLink({ index })), ...create(row, master?.index)] }
+  const clear = first.map(({ index }) => delLink({ index }))
+  return { requests: [...clear, ...create(row, master?.index)], cleared: clear.length }
 }
 
 const absent = (row: LinkRow): Failure => ({ code: 'ENODEV', words: `no such link: ${row.name}` })
@@ -280,7 +294,13 @@ function change(row: LinkRow, { index }: Link, master: number | undefined): Requ
   ]
 }
 
-function firstFailure(outcomes: readonly (undefined | NetlinkError)[]): Failure | undefined {
-  const error = outcomes.find(outcome => outcome instanceof NetlinkError)
+/** Takes the plan's own outcomes off the front. */
+function outcome(
+  { requests, cleared = 0 }: Exclude<Plan, Failure>,
+  outcomes: (undefined | NetlinkError)[],
+): Failure | undefined {
+  const error = outcomes
+    .splice(0, requests.length)
+    .find((outcome, i) => outcome instanceof NetlinkError && (i >= cleared || outcome.code !== 'ENODEV'))
   return error && failure(error)
 }

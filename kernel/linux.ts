@@ -1,17 +1,20 @@
-import { dumpLinks, open, type Socket } from '@tsnet/netlink'
+import { open, type Socket } from '@tsnet/netlink'
 import type { Facts } from '../core/faces.ts'
 import { stepLine } from '../core/lines.ts'
 import type { Row, Step } from '../core/rows.ts'
 import { Accepts } from './accepts.ts'
 import { Addresses } from './addresses.ts'
 import { Elements } from './elements.ts'
+import { forget, type Moved } from './flows.ts'
+import { Generations } from './generations.ts'
 import { Links } from './links.ts'
-import { ENGINE_BRIDGE } from './names.ts'
 import { about, ordered, type Placed } from './order.ts'
 import { Ports } from './ports.ts'
 import type { Failure, Report } from './room.ts'
 import { Ruleset } from './ruleset.ts'
 import { linkOf, Sysctls, sysctl } from './sysctls.ts'
+import { Trash } from './trash.ts'
+import { Watch } from './watch.ts'
 
 /** An outcome that can cross from thread to thread. */
 export type Result = { ok: true } | ({ ok: false; step: string } & Failure)
@@ -31,14 +34,22 @@ export class Linux {
   readonly #accepts: Accepts
   readonly #sysctls: Sysctls
   readonly #ports = new Ports()
+  readonly #generations: Generations
+  #watch: Watch | undefined
 
-  /** `trashed` hears how many links were put into the trash group, or found there. */
-  constructor(trashed: (count: number) => void) {
-    this.#links = new Links(this.#route, trashed)
+  readonly #log: (words: string) => void
+  readonly #trash: Trash
+
+  /** `log` hears what went wrong in the background. */
+  constructor(log: (words: string) => void) {
+    this.#log = log
+    this.#trash = new Trash(this.#route, log)
+    this.#links = new Links(this.#route, count => this.#trash.add(count))
     this.#addresses = new Addresses(this.#route, this.#links)
-    this.#ruleset = new Ruleset(this.#netfilter)
-    this.#elements = new Elements(this.#netfilter, this.#ruleset)
-    this.#accepts = new Accepts(family => this.#ruleset.hasForward(family))
+    this.#generations = new Generations(this.#netfilter)
+    this.#ruleset = new Ruleset(this.#netfilter, this.#generations)
+    this.#elements = new Elements(this.#netfilter, this.#ruleset, moved => this.#forget(moved))
+    this.#accepts = new Accepts(this.#generations, family => this.#ruleset.hasForward(family))
     this.#sysctls = new Sysctls((key, value) => this.#turned(key, value))
   }
 
@@ -87,19 +98,43 @@ export class Linux {
   }
 
   facts(): Facts {
-    const bridges = this.#route.dump(dumpLinks({ kind: 'bridge' }))
     const [first = 32768, last = 60999] = sysctl(EPHEMERAL)?.split(' ').map(Number) ?? []
     return {
       accept: this.#accepts.possible(),
-      engineBridges: bridges.flatMap(({ name = '' }) => (ENGINE_BRIDGE.test(name) ? name : [])),
+      engineBridges: this.#links.engineBridges(),
       ephemeral: [first, last],
     }
   }
 
-  close(): void {
+  /** Rings for what others do to ours and to the firewalls beside us, until closed. */
+  watch(ring: () => void): void {
+    const rooms = {
+      links: this.#links,
+      addresses: this.#addresses,
+      accepts: this.#accepts,
+      generations: this.#generations,
+    }
+    this.#watch = new Watch(rooms, ring)
+  }
+
+  /** Gives the ports back and empties the trash. */
+  async close(): Promise<void> {
+    this.#watch?.close()
     this.#ports.close()
+    await this.#trash.empty()
     this.#route.close()
     this.#netfilter.close()
+  }
+
+  /** After the answer, for nobody waits for it: the walk through all flows takes milliseconds on a busy host. */
+  #forget(moved: Moved[]): void {
+    setImmediate(() => {
+      try {
+        forget(this.#netfilter, this.#route, moved)
+      } catch (error) {
+        this.#log(`stale UDP flows were not forgotten: ${(error as Error).message}`)
+      }
+    })
   }
 
   #turned(key: string, value: string): void {

@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process'
+import { run } from './program.ts'
 import type { Failure } from './room.ts'
 
 /** What nft prints for the errnos that a well-formed script can meet. */
@@ -14,18 +14,11 @@ const ERRNO: Record<string, string> = {
 
 /** Runs a script as one transaction. A failure tells the line at fault (from 0), when nft could name one. */
 export function nft(script: readonly string[]): { line?: number; failure: Failure } | undefined {
-  const { error, status, stderr } = spawnSync('nft', ['-f', '-'], {
-    input: `${script.join('\n')}\n`,
-    encoding: 'utf8',
-  })
-  if (error)
-    return {
-      failure: { code: (error as NodeJS.ErrnoException).code ?? 'EIO', words: `nft: ${error.message}` },
-    }
-  if (status === 0) return undefined
-  const [, line, words = stderr.trim()] = /^[^\n]*?:(\d+):\d+(?:-\d+)?: Error: ([^\n]*)/.exec(stderr) ?? []
-  const failure = { code: errno(words), words }
-  return line === undefined ? { failure } : { line: Number(line) - 1, failure }
+  const result = run('nft', ['-f', '-'], `${script.join('\n')}\n`)
+  if (result.ok) return undefined
+  const [, line, words] = /^[^\n]*?:(\d+):\d+(?:-\d+)?: Error: ([^\n]*)/.exec(result.complaint) ?? []
+  if (line === undefined || words === undefined) return { failure: result.failure }
+  return { line: Number(line) - 1, failure: { code: errno(words), words } }
 }
 
 /** A script that nft itself refuses is no better than an argument that the kernel refuses. */
@@ -35,10 +28,8 @@ function errno(words: string): string {
 
 /** The rules of a chain in words that nft takes back. */
 export function listRules(table: string, chain: string): string[] {
-  const { stdout } = spawnSync('nft', ['--stateless', 'list', 'chain', 'inet', table, chain], {
-    encoding: 'utf8',
-  })
-  return stdout
+  const result = run('nft', ['--stateless', 'list', 'chain', 'inet', table, chain])
+  return (result.ok ? result.output : '')
     .split('\n')
     .filter(line => line.startsWith('\t\t') && !/^\t\t(type \w+ hook |comment ")/.test(line))
     .map(line => line.trim())

@@ -11,6 +11,7 @@ import {
 } from '@tsnet/netlink'
 import type { ChainRow, Row, SetRow } from '../core/rows.ts'
 import { typesOf } from './fields.ts'
+import type { Generations } from './generations.ts'
 import { TABLE } from './names.ts'
 import { listRules, nft } from './nft.ts'
 import { about, type Placed } from './order.ts'
@@ -27,10 +28,12 @@ type Present = { base: boolean; hook: string; comments: string[] }
 /** Chains and sets of our table; rules are told apart by the digest in their comments. */
 export class Ruleset implements Room {
   readonly #socket: Socket
+  readonly #generations: Generations
   #sets: ReadonlyMap<string, SetRow> | undefined
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, generations: Generations) {
     this.#socket = socket
+    this.#generations = generations
   }
 
   read(rows: readonly Row[], owned: boolean): Row[] {
@@ -75,8 +78,20 @@ export class Ruleset implements Room {
       if (settled) report(at, settled === 'done' ? undefined : settled)
       return !settled
     })
-    while (rest.length > 0) rest = attempt(rest, chains, report)
+    while (rest.length > 0) rest = this.#attempt(rest, chains, report)
     this.#sets = undefined
+  }
+
+  /** One transaction. Answers the steps that are left to try when one of them made it fail. */
+  #attempt(steps: Rules[], chains: ReadonlyMap<string, Present>, report: Report): Rules[] {
+    const script = compose(steps, chains)
+    const result = this.#generations.during(() => nft(script.map(({ words }) => words)))
+    const guilty = result && script[result.line ?? -1]?.at
+    for (const { at } of steps) {
+      if (!result) report(at)
+      else if (guilty === undefined || at === guilty) report(at, result.failure)
+    }
+    return result && guilty !== undefined ? steps.filter(({ at }) => at !== guilty) : []
   }
 
   #chains(): Map<string, Present> {
@@ -163,29 +178,14 @@ function settle(
   return undefined
 }
 
+type Rules = Placed<ChainRow | SetRow>
 type Line = { words: string; at?: number }
-
-/** One transaction. Answers the steps that are left to try when one of them made it fail. */
-function attempt(
-  steps: Placed<ChainRow | SetRow>[],
-  chains: ReadonlyMap<string, Present>,
-  report: Report,
-): Placed<ChainRow | SetRow>[] {
-  const script = compose(steps, chains)
-  const result = nft(script.map(({ words }) => words))
-  const guilty = result && script[result.line ?? -1]?.at
-  for (const { at } of steps) {
-    if (!result) report(at)
-    else if (guilty === undefined || at === guilty) report(at, result.failure)
-  }
-  return result && guilty !== undefined ? steps.filter(({ at }) => at !== guilty) : []
-}
 
 /**
  * Rules first make way, then chains and sets go and come, then rules come. A set that is replaced takes the rules that
  * use it along; they come back as they were unless a step brings others.
  */
-function compose(steps: readonly Placed<ChainRow | SetRow>[], chains: ReadonlyMap<string, Present>): Line[] {
+function compose(steps: readonly Rules[], chains: ReadonlyMap<string, Present>): Line[] {
   const ofChains = about(steps, 'chain')
   const ofSets = about(steps, 'set')
   const coming = ofChains.filter(({ step }) => step.verb !== 'delete')

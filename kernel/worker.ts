@@ -8,7 +8,7 @@ const post = (message: Message) => port.postMessage(message)
 
 const { namespace } = workerData as WorkerData
 if (namespace !== undefined) enterNamespace(namespace)
-const linux = new Linux(() => {})
+const linux = new Linux(words => post({ about: 'log', words }))
 
 function answer(call: Call): unknown {
   switch (call.call) {
@@ -19,16 +19,16 @@ function answer(call: Call): unknown {
     case 'facts':
       return linux.facts()
     case 'watch':
-      return undefined
+      return linux.watch(() => post({ about: 'ring' }))
     case 'close':
-      linux.close()
-      return undefined
+      return linux.close()
   }
 }
 
-port.on('message', (call: Call) => {
+port.on('message', async (call: Call) => {
   try {
-    post({ about: 'answer', id: call.id, answer: answer(call) })
+    const said = answer(call)
+    post({ about: 'answer', id: call.id, answer: said instanceof Promise ? await said : said })
   } catch (error) {
     post({ about: 'failure', id: call.id, error })
   }

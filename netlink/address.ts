@@ -26,7 +26,8 @@ export const mac: Codec<string> = {
       throw NetlinkError.invalid(`'${value}' is not a link-layer address`)
     const start = out.take(size)
     for (let i = 0, at = 0; i < size; i++, at += 3) {
-      const [high, low] = [digit(value, at), digit(value, at + 1)]
+      const high = digit(value, at)
+      const low = digit(value, at + 1)
       const separated = i === size - 1 || value.charCodeAt(at + 2) === COLON
       if (high < 0 || low < 0 || !separated)
         throw NetlinkError.invalid(`'${value}' is not a link-layer address`)
@@ -46,7 +47,9 @@ function bad(value: string): never {
 }
 
 function writeFour(out: Writer, value: string, from = 0): void {
-  let [byte, digits, dots] = [0, 0, 0]
+  let byte = 0
+  let digits = 0
+  let dots = 0
   for (let at = from; at < value.length; at++) {
     const code = value.charCodeAt(at)
     if (code === DOT && digits > 0 && dots < 3) {
@@ -113,7 +116,8 @@ function six(bytes: Buffer, at: number): string {
   const groups = Array.from({ length: 8 }, (_, place) => bytes.readUInt16BE(at + place * 2))
   if (groups.slice(0, 5).every(group => group === 0) && groups[5] === 0xffff)
     return `::ffff:${four(bytes, at + 12)}`
-  let [best, longest] = [0, 1]
+  let best = 0
+  let longest = 1
   for (let first = 0, length = 0; first < 8; first += length + 1) {
     length = 0
     while (groups[first + length] === 0) length++

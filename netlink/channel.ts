@@ -1,7 +1,8 @@
 import fs, { closeSync } from 'node:fs'
 import { constants, endianness } from 'node:os'
 import { promisify } from 'node:util'
-import { eachMessage, NLM_F, type Received, type Request, writeMessage } from './message.ts'
+import { NLMSG } from './acknowledgement.ts'
+import { eachMessage, HEADER, NLM_F, type Received, type Request, writeMessage } from './message.ts'
 import { checked, native } from './native.ts'
 import { Writer } from './writer.ts'
 
@@ -40,6 +41,8 @@ export class Channel implements Disposable {
   readonly #out = new Writer()
   #in: Buffer = Buffer.alloc(ROOM)
   #sequence = 0
+  /** Sequence number of the message that is to be acknowledged. */
+  #acknowledged = 0
   /** Sequence number of the first message gathered, and where the last one begins. */
   first = 0
   #last = 0
@@ -50,6 +53,7 @@ export class Channel implements Disposable {
   }
 
   begin(): void {
+    this.#acknowledged = 0
     this.#out.at = 0
     this.first = this.#sequence + 1
   }
@@ -80,10 +84,12 @@ export class Channel implements Disposable {
   /** The message gathered last is to be acknowledged; without that, messages only speak up when they fail. */
   acknowledge(): void {
     this.#out.orU16(this.#last + 6, NLM_F.ACK)
+    this.#acknowledged = this.#sequence
   }
 
   /**
-   * Sends what was gathered and hands over every answer to it, until `visit` returns true. Answers 0, or the errno that
+   * Sends what was gathered and hands over every answer to it, until `visit` returns true or the acknowledgement comes
+   * that all went well, which isn't handed over. Answers 0, or the errno that
    * ended it: ENOBUFS when the kernel dropped answers, EMSGSIZE when one was larger than our room (which has grown
    * since), EAGAIN when none came.
    */
@@ -105,7 +111,7 @@ export class Channel implements Disposable {
         this.#in = Buffer.alloc(length)
         lost = EMSGSIZE
       } else if (length >= 0) {
-        if (this.#visit(length, visit)) return lost
+        if (this.#succeeded(length) || this.#visit(length, visit)) return lost
       } else if (length === -ENOBUFS && lost === 0) {
         lost = ENOBUFS
       } else {
@@ -121,6 +127,17 @@ export class Channel implements Disposable {
       if (length < 0) return
       this.#visit(Math.min(length, this.#in.length), visit)
     }
+  }
+
+  /** The one answer that most conversations have, so it is recognised without being taken apart. */
+  #succeeded(length: number): boolean {
+    const bytes = this.#in
+    return (
+      length >= HEADER + 4 &&
+      bytes.readUInt16LE(4) === NLMSG.ERROR &&
+      bytes.readUInt32LE(8) === this.#acknowledged &&
+      bytes.readInt32LE(HEADER) === 0
+    )
   }
 
   /** Answers to earlier conversations, which ended early, are passed over. */

@@ -29,6 +29,12 @@ function inRange(value: number, limit: number): number {
   return value
 }
 
+/** Two's complement. */
+function signed(value: number): number {
+  if ((value | 0) !== value) throw NetlinkError.invalid(`${value} is not within -2147483648 to 2147483647`)
+  return value >>> 0
+}
+
 const swap16 = (value: number): number => ((value & 0xff) << 8) | (value >>> 8)
 
 export const u8: Codec<number> = {
@@ -69,7 +75,7 @@ export const u32: Codec<number> = {
 
 export const s32: Codec<number> = {
   size: 4,
-  write: (out, value) => out.u32((inRange(value + 0x80000000, 0xffffffff) - 0x80000000) >>> 0),
+  write: (out, value) => out.u32(signed(value)),
   read(bytes, from, to) {
     exactly(4, from, to)
     return bytes.readInt32LE(from)
@@ -90,7 +96,7 @@ export const be32: Codec<number> = {
 
 export const bes32: Codec<number> = {
   size: 4,
-  write: (out, value) => be32.write(out, (inRange(value + 0x80000000, 0xffffffff) - 0x80000000) >>> 0),
+  write: (out, value) => be32.write(out, signed(value)),
   read: (bytes, from, to) => be32.read(bytes, from, to) | 0,
 }
 

@@ -43,17 +43,17 @@ export class Part<Reply> {
   send(): Outcome<Reply>[] {
     if (this.#sent.length === 0) return this.outcomes
     this.#channel.acknowledge()
-    return this.#finish(this.#channel.exchange(this.#visit))
+    return this.#finish(this.#channel.exchange(message => this.#visit(message)))
   }
 
   /** As send, but the kernel works off this thread. */
   async sendLater(): Promise<Outcome<Reply>[]> {
     if (this.#sent.length === 0) return this.outcomes
     this.#channel.acknowledge()
-    return this.#finish(await this.#channel.exchangeLater(this.#visit))
+    return this.#finish(await this.#channel.exchangeLater(message => this.#visit(message)))
   }
 
-  #visit = (message: Received): boolean => {
+  #visit(message: Received): boolean {
     const { request, place } = this.#sent[message.sequence - this.#channel.first] as Sent<Reply>
     if (message.type !== NLMSG.ERROR) this.outcomes[place] = reply(request, message)
     else this.outcomes[place] = refusal(message, 'request') ?? (this.outcomes[place] as Reply)

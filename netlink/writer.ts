@@ -21,7 +21,7 @@ export class Writer {
   /** As take, but the room holds zeroes. */
   zeroes(size: number): number {
     const from = this.take(size)
-    this.bytes.fill(0, from, this.at)
+    for (let at = from; at < this.at; at++) this.bytes[at] = 0
     return from
   }
 

@@ -9,7 +9,7 @@ import { type Contents, files, flushDirectory, putRow } from './contents.ts'
 import { Group } from './group.ts'
 import { Mark } from './mark.ts'
 import { type Row, reseal, row, type Seal, sealKind } from './seal.ts'
-import { explain } from './trouble.ts'
+import { explain, isSqlite, sqlite } from './trouble.ts'
 
 /** A row to put, or to delete when it is missing. */
 type Put = { change: Change; row?: Row }
@@ -49,6 +49,7 @@ export class DiskStore implements Store {
   #seal: Seal
   /** Why nothing more can be written. */
   #ended?: Error
+  #closed?: Promise<void>
 
   constructor(parts: Parts) {
     const { database, log, mark } = files(parts.path)
@@ -68,10 +69,19 @@ export class DiskStore implements Store {
   /** Changes are written as they are now, whatever the caller does with them later. An error leaves `records` as they were. */
   async write(changes: readonly Change[]): Promise<void> {
     if (this.#ended) throw this.#ended
-    await this.#group.add(changes.map(toPut))
+    try {
+      await this.#group.add(changes.map(toPut))
+    } catch (error) {
+      throw explain(error, this.#parts.directory)
+    }
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
     this.#ended ??= new Error('the store is closed')
     await this.#group.idle()
     this.#database.close()
@@ -82,16 +92,26 @@ export class DiskStore implements Store {
 
   async #commit(puts: readonly Put[]): Promise<void> {
     if (this.#ended) throw this.#ended
-    const seal = this.#transact(puts)
+    this.#seal = this.#transact(puts)
     await this.#flush()
-    this.#seal = seal
-    this.#mark.write(seal.commits)
+    this.#mark.write(this.#seal.commits)
     for (const { change, row } of puts) {
       applyChange(this.records, row ? ({ ...change, value: JSON.parse(row.json) } as Change) : change)
     }
   }
 
   #transact(puts: readonly Put[]): Seal {
+    try {
+      return this.#attempt(puts)
+    } catch (error) {
+      if (!isSqlite(error, sqlite.FULL)) throw error
+      // It may be the log that fills the disk.
+      this.#database.exec('pragma wal_checkpoint(truncate)')
+      return this.#attempt(puts)
+    }
+  }
+
+  #attempt(puts: readonly Put[]): Seal {
     try {
       this.#database.exec('begin immediate')
       const rows = puts.reduce((seal, put) => this.#store(seal, put), this.#seal)
@@ -101,7 +121,7 @@ export class DiskStore implements Store {
       return seal
     } catch (error) {
       if (this.#database.isTransaction) this.#database.exec('rollback')
-      throw explain(error, this.#parts.directory)
+      throw error
     }
   }
 

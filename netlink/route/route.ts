@@ -118,7 +118,7 @@ const AF_INET = 2
 const AF_INET6 = 10
 
 function familyOf({ to, gateway, family }: RouteSpec): number {
-  return family ?? (`${to}${gateway ?? ''}`.includes(':') ? AF_INET6 : AF_INET)
+  return family ?? (to.includes(':') || gateway?.includes(':') ? AF_INET6 : AF_INET)
 }
 
 function scopeOf({ type = RTN.UNICAST, gateway }: RouteSpec, family: number): number {

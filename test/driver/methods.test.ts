@@ -93,6 +93,23 @@ describe('the driver’s methods', () => {
     ])
   })
 
+  it('every port there is, as `-p 1-65535:1-65535/udp` asks for', async () => {
+    const ports = Array.from({ length: 65535 }, (_, index) => index + 1)
+    const Options = {
+      'com.docker.network.endpoint.exposedports': ports.map(Port => ({ Proto: 17, Port })),
+      'com.docker.network.portmap': ports.map(Port => ({
+        ...port,
+        Proto: 17,
+        Port,
+        HostPort: Port,
+        HostPortEnd: Port,
+      })),
+    }
+    await ask('CreateNetwork', { NetworkID, IPv4Data: [pool] })
+    assert.equal((await ask('CreateEndpoint', { ...both, Interface, Options })).status, 200)
+    assert.equal(lastCall().ports.length, 65535)
+  })
+
   it('an endpoint’s own words are what the user typed, and not what Docker put beside them', async () => {
     await ask('CreateNetwork', { NetworkID, IPv4Data: [pool] })
     const Options = {

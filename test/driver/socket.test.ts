@@ -17,7 +17,8 @@ const ask = (path: string) => raw(path, [bytes('Test.Who')], { enough: heard => 
 const refusedAt = (path: string) =>
   until('the socket refuses', async () => !(await raw(path, [bytes('Test.Who')]).catch(() => '')))
 
-describe('the socket', () => {
+describe('the socket', function () {
+  this.timeout(60_000)
   let folder: string
   let path: string
   const ends: (() => unknown)[] = []

@@ -105,7 +105,7 @@ describe('damaged records', () => {
   })
 
   it('are noticed when a record is replaced by an older one', async () => {
-    const { json, crc } = row('endpoint', 'e3', { id: 'e3', created: 1 })
+    const { json, crc } = row('endpoint', 'e3', recordsAfter(3).endpoints.get('e3'))
     await edited(`update records set json = '${json}', crc = ${crc} where id = 'e3'`, /add up/)
   })
 

@@ -1,0 +1,176 @@
+import {
+  type Address,
+  dumpAddresses,
+  dumpChains,
+  dumpElements,
+  dumpRules,
+  dumpSets,
+  dumpTables,
+  type Generation,
+  getGeneration,
+  type Link,
+  type Listener,
+  listen,
+  NFNLGRP,
+  NFPROTO,
+  type Received,
+  RTNLGRP,
+  readLink,
+} from '@tsnet/netlink'
+import type { AcceptRow } from '../core/rows.ts'
+import type { Accepts } from './accepts.ts'
+import type { Addresses } from './addresses.ts'
+import type { Generations } from './generations.ts'
+import { legacyFilter } from './iptables.ts'
+import { type Links, marks } from './links.ts'
+import { containerEnd, ENGINE_BRIDGE, LINK_GROUP, made, TABLE, TRASH_GROUP } from './names.ts'
+
+/** rtnetlink's messages (linux/rtnetlink.h). */
+const RTM = { NEWLINK: 16, DELLINK: 17, DELADDR: 21 }
+
+/** Milliseconds until a link that changed is looked at: a step may be half done. */
+const SETTLING = 20
+/** iptables-legacy announces nothing; so often, in milliseconds, it is asked. */
+const LEGACY_POLL = 2000
+
+type Read<T> = (bytes: Buffer, from: number, to: number) => T
+type Owner = { family: number; table?: string; name?: string; chain?: string }
+
+const anyTable = { family: NFPROTO.UNSPEC, table: '' }
+/** How to read nf_tables' messages (linux/netfilter/nf_tables.h), by their number without the subsystem. */
+const NEWGEN = 15
+const NFT: Record<number, Read<Owner> | undefined> = {}
+for (const [first, { reply }] of [
+  [0, dumpTables()],
+  [3, dumpChains()],
+  [6, dumpRules()],
+  [9, dumpSets()],
+  [12, dumpElements({ ...anyTable, set: '' })],
+] as [number, { reply?: Read<Owner> }][]) {
+  NFT[first] = reply
+  NFT[first + 2] = reply
+}
+const readGeneration = getGeneration().reply as Read<Generation>
+const readAddress = dumpAddresses().reply as Read<Address>
+
+type Rooms = { links: Links; addresses: Addresses; accepts: Accepts; generations: Generations }
+
+/** Listens to what others do, and tells only that something happened. What we do ourselves is passed over. */
+export class Watch {
+  readonly #rooms: Rooms
+  readonly #ring: () => void
+  readonly #listeners: Listener[]
+  readonly #poll: NodeJS.Timeout
+  readonly #suspects = new Set<string>()
+  #look: NodeJS.Timeout | undefined
+  #engineBridges: string
+  #legacy: string
+  /** A transaction that is being announced has touched something of interest. */
+  #touched = false
+
+  constructor(rooms: Rooms, ring: () => void) {
+    this.#rooms = rooms
+    this.#ring = ring
+    const { LINK, IPV4_IFADDR, IPV6_IFADDR } = RTNLGRP
+    const route = listen({ protocol: 'route', groups: [LINK, IPV4_IFADDR, IPV6_IFADDR] })
+    const netfilter = listen({ protocol: 'netfilter', groups: [NFNLGRP.NFTABLES] })
+    route.on('messages', messages => messages.forEach(message => void this.#hearRoute(message)))
+    netfilter.on('messages', messages => messages.forEach(message => void this.#hearNetfilter(message)))
+    this.#listeners = [route, netfilter]
+    for (const listener of this.#listeners) listener.on('overrun', ring).on('error', ring)
+    this.#engineBridges = rooms.links.engineBridges().join()
+    this.#legacy = this.#lookAtLegacy()
+    this.#poll = setInterval(() => this.#pollLegacy(), LEGACY_POLL)
+  }
+
+  close(): void {
+    clearTimeout(this.#look)
+    clearInterval(this.#poll)
+    for (const listener of this.#listeners) listener.close()
+  }
+
+  #hearRoute({ type, bytes, from, to }: Received): void {
+    if (type === RTM.NEWLINK || type === RTM.DELLINK) this.#hearLink(readLink(bytes, from, to))
+    if (type === RTM.DELADDR) this.#hearAddress(readAddress(bytes, from, to))
+  }
+
+  /** What matters is how a link is once it is left alone, so it is looked at a little later. */
+  #hearLink(link: Link): void {
+    const { name = '', group } = link
+    if (group === TRASH_GROUP) this.#suspects.delete(name)
+    else if (isOfInterest(link)) this.#suspect(name)
+  }
+
+  #suspect(name: string): void {
+    this.#suspects.add(name)
+    this.#look ??= setTimeout(() => this.#lookAtLinks(), SETTLING)
+  }
+
+  #lookAtLinks(): void {
+    this.#look = undefined
+    const names = [...this.#suspects]
+    this.#suspects.clear()
+    const bridges = this.#rooms.links.engineBridges().join()
+    const changed = bridges !== this.#engineBridges
+    this.#engineBridges = bridges
+    if (changed || !this.#wholesome(names.filter(name => !ENGINE_BRIDGE.test(name)))) this.#ring()
+  }
+
+  /** All of them are there, up, and ports of a bridge where they should be. */
+  #wholesome(names: readonly string[]): boolean {
+    const rows = names.map(name => ({ kind: 'link', name, type: 'veth', up: true }) as const)
+    const present = this.#rooms.links.present(rows, false)
+    const whole = present.filter(
+      ({ row, link }) =>
+        row.up && link.group === LINK_GROUP && (row.type !== 'veth' || row.master !== undefined),
+    )
+    return whole.length === names.length
+  }
+
+  #hearAddress(address: Address): void {
+    if (this.#rooms.addresses.removed(address)) return
+    if (this.#rooms.links.isOurs(address.index)) this.#ring()
+  }
+
+  #hearNetfilter({ type, bytes, from, to }: Received): void {
+    const number = type & 0xff
+    if (number === NEWGEN) {
+      const generation = readGeneration(bytes, from, to)
+      if (!this.#rooms.generations.isOurs(generation) && this.#touched) this.#ring()
+      this.#touched = false
+      return
+    }
+    const read = NFT[number]
+    if (read && !this.#touched) this.#touched = concerns(read(bytes, from, to))
+  }
+
+  #lookAtLegacy(): string {
+    const rows: AcceptRow[] = (['ipv4', 'ipv6'] as const)
+      .filter(legacyFilter)
+      .map(family => ({ kind: 'accept', backend: 'legacy', family }))
+    return rows.length === 0
+      ? ''
+      : rows.map(row => `${row.family} ${this.#rooms.accepts.read([row], false).length}`).join()
+  }
+
+  #pollLegacy(): void {
+    const now = this.#lookAtLegacy()
+    const worse = now !== this.#legacy && now.includes('0')
+    this.#legacy = now
+    if (worse) this.#ring()
+  }
+}
+
+/** Links of ours but the containers' ends, and the container engine's own bridges. */
+function isOfInterest(link: Link): boolean {
+  const { name = '', group } = link
+  if (containerEnd(name)) return false
+  return group === LINK_GROUP || made(marks(link)) || ENGINE_BRIDGE.test(name)
+}
+
+/** Our table, or the FORWARD chain of an iptables-nft. */
+function concerns({ family, table, name, chain }: Owner): boolean {
+  if (family === NFPROTO.INET) return (table ?? name) === TABLE
+  if (family !== NFPROTO.IPV4 && family !== NFPROTO.IPV6) return false
+  return table === 'filter' ? (chain ?? name) === 'FORWARD' : table === undefined && name === 'filter'
+}
