@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, openSync, readFileSync, rmSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { addNamespace, deleteNamespace, netnsPath, onExit, ownFolder, ownName } from '../test/bed/namespace.ts'
 import { until } from '../test/bed/until.ts'
@@ -39,7 +39,7 @@ export class Solo {
   bare(): Promise<Server> {
     const socket = join(this.folder, 'bare.sock')
     const env = { LD_LIBRARY_PATH: join(project, 'dist/lib') }
-    return this.#start([node, join(import.meta.dirname, 'bare.ts'), socket], env, socket)
+    return this.#start([node, join(import.meta.dirname, 'bare.js'), socket], env, socket)
   }
 
   /** A reboot as far as networks are concerned: every link is gone, the records stay. */
@@ -116,10 +116,11 @@ export class Server {
     return { now: mb('VmRSS'), highest: mb('VmHWM') }
   }
 
-  /** CPU time used so far, ms. */
+  /** CPU time that its threads have used so far, ms. /proc/PID/stat counts in ticks of ten, schedstat in nanoseconds. */
   async cpu(): Promise<number> {
-    const fields = (await readFile(`/proc/${this.#child.pid}/stat`, 'utf8')).split(') ')[1]?.split(' ') ?? []
-    return (Number(fields[11]) + Number(fields[12])) * 10
+    const threads = await readdir(`/proc/${this.#child.pid}/task`)
+    const files = threads.map(id => readFile(`/proc/${this.#child.pid}/task/${id}/schedstat`, 'utf8'))
+    return (await Promise.all(files)).reduce((sum, text) => sum + Number(text.split(' ')[0]) / 1e6, 0)
   }
 
   /** No farewell: what a power cut or a crash leaves. */

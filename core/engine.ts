@@ -69,7 +69,7 @@ export class Engine implements Networks {
     return this.#turns.take(spec.id, async () => {
       const known = this.endpoint(spec.id)
       if (known) return { mac: known.mac }
-      this.#networkOf(spec.network)
+      this.#refuseWords(spec)
       const mac = spec.mac ?? macOf(spec)
       const { now } = this.#parts
       await this.#change({
@@ -232,6 +232,16 @@ export class Engine implements Networks {
     }
     const options = mode.options(words, { internal, ...enable })
     return { id, mode: name, options, internal, ipv4, ipv6, created: this.#parts.now() }
+  }
+
+  #refuseWords({ network, options }: EndpointSpec): void {
+    const of = this.#networkOf(network)
+    const known = this.#mode(of).endpointWords
+    const odd = Object.keys(options).find(word => !known.includes(word))
+    if (odd)
+      throw new Refused(
+        `endpoint option "${odd}" is not known; mode ${of.mode} takes ${known.join(', ') || 'none'}`,
+      )
   }
 
   #networkOf(id: string): Network {

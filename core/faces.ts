@@ -48,6 +48,8 @@ export interface Mode {
     words: Record<string, string>,
     network: { internal: boolean; ipv4: boolean; ipv6: boolean },
   ): Record<string, unknown>
+  /** Words that `--driver-opt` of an endpoint may say. */
+  readonly endpointWords: readonly string[]
   /** Rows of the network itself, in the host's namespace. */
   network(network: Network): Wanted[]
   /** Rows of one endpoint, in the host's namespace. */

@@ -13,6 +13,7 @@ import { element, type Ingress, may, must } from './firewall.ts'
  */
 export const bridge: Mode = {
   options: (words, network) => bridgeOptions(words, network),
+  endpointWords: [],
   network: network => [...bridgeRows(network), ...filterRows(network)].map(must),
   endpoint: (network, endpoint) => [...linkRows(network, endpoint), ...publishedRows(network, endpoint)],
   sandbox,

@@ -75,6 +75,12 @@ describe('engine', () => {
   it('refuses what it does not know', async () => {
     const { engine } = await started()
     await assert.rejects(engine.createEndpoint(endpoint('e1', '10.1.0.2/24', { network: 'nx' })), Refused)
+    await assert.rejects(
+      engine.createEndpoint(endpoint('e1', '10.1.0.2/24', { options: { colour: 'red' } })),
+      {
+        message: 'endpoint option "colour" is not known; mode bridge takes none',
+      },
+    )
     await assert.rejects(engine.join('e9', '/run/netns/1'), Refused)
     await assert.rejects(engine.publish('e9', []), Refused)
     await Promise.all([
