@@ -34,12 +34,12 @@ netlink/dist/netlink.node: netlink/socket.c node_modules/.package-lock.json
 	@mkdir -p $(@D)
 	cc -O2 -Wall -Wextra -Werror -shared -fPIC -Inode_modules/node-api-headers/include -o $@ $<
 
-absent := $(addsuffix =./bin/absent.cjs,$(addprefix --alias:,ssh2 @grpc/grpc-js @grpc/proto-loader protobufjs tar-fs))
+absent := $(addsuffix =./bin/absent.cjs,$(addprefix --alias:,iconv-lite ssh2 @grpc/grpc-js @grpc/proto-loader protobufjs tar-fs))
 
 # The folder is whole in itself: copy it anywhere. The two bundles are the daemon and the thread that talks to the kernel.
 dist/tsnetd: $(sources) bin/launcher bin/absent.cjs netlink/dist/netlink.node dist/node
 	@mkdir -p dist
-	node_modules/.bin/esbuild tsnetd=bin/tsnetd.ts kernel-worker=kernel/worker.ts --bundle --platform=node --format=esm --target=node26 \
+	node_modules/.bin/esbuild tsnetd=bin/tsnetd.ts kernel-worker=kernel/worker.ts --bundle --minify-syntax --minify-whitespace --platform=node --format=esm --target=node26 \
 	  --outdir=dist --log-level=warning --legal-comments=linked $(absent) \
 	  --banner:js="import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);"
 	@install netlink/dist/netlink.node dist/

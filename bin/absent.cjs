@@ -1,2 +1,3 @@
-// Stands in the bundle for what dockerode can do and tsnet never asks of it: SSH to another host, building images.
+// Stands in the bundle for what its libraries can do and tsnet never asks of them: dockerode's SSH and image building,
+// express's character sets.
 module.exports = {}

@@ -78,7 +78,7 @@ function answering(app: Express, methods: Map<string, Method>, deadline: number,
     next()
   })
 
-  app.use(express.text({ type: () => true, limit: LIMIT, inflate: false }))
+  app.use(express.raw({ type: () => true, limit: LIMIT, inflate: false }))
 
   app.use(async (request, response) => {
     // The last of the body may come in while the caller is told that it came too late.
@@ -99,12 +99,12 @@ function answering(app: Express, methods: Map<string, Method>, deadline: number,
 }
 
 /** Checks the body's shape and runs. Refused before anything happened when the body is missing or wrong. */
-async function call({ shape, run }: Method, body: string | undefined): Promise<object | undefined> {
+async function call({ shape, run }: Method, body: Buffer | undefined): Promise<object | undefined> {
   if (!shape) return (await run(undefined)) ?? undefined
   // dockerd repeats a request whose connection broke with the buffer it has already drained: what it asked for is lost.
-  if (!body)
+  if (!body?.length)
     throw new Refused('the request has no body, so it is a repetition that lost it; nothing was done')
-  const { success, data, error } = shape.safeParse(parse(body))
+  const { success, data, error } = shape.safeParse(parse(body.toString()))
   if (!success) throw new Refused(sentence(error.issues[0]))
   return (await run(data)) ?? undefined
 }

@@ -1,4 +1,4 @@
-import { contains, type Family, hostable, type Prefix, size } from './prefix.ts'
+import { type Family, hostable, includes, type Prefix, size } from './prefix.ts'
 
 /**
  * Who has which address of one pool. Pure bookkeeping, the same for a /24 and for a /64: nothing is kept for an address that
@@ -64,6 +64,6 @@ export class Addresses<Grant> {
   }
 
   #ranges(value: bigint): boolean {
-    return contains(this.range, { family: this.family, value })
+    return includes(this.range, { family: this.family, value })
   }
 }

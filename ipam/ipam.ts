@@ -4,10 +4,10 @@ import type { Change, Lease, Pool } from '../core/records.ts'
 import { Addresses } from './addresses.ts'
 import { choosePool, explicitPool, poolId, type Space } from './pools.ts'
 import {
-  contains,
   formatAddress,
   formatPrefix,
   hostable,
+  includes,
   overlaps,
   type Prefix,
   parseAddress,
@@ -258,7 +258,7 @@ function startBehindNewest(addresses: Addresses<Grant>): void {
 function explicitAddress({ record, prefix }: Held, text: string): bigint {
   const address = parseAddress(text)
   if (!address) throw new Refused(`address "${text}" is none`)
-  if (!contains(prefix, address)) throw new Refused(`${text} is not inside subnet ${record.pool}`)
+  if (!includes(prefix, address)) throw new Refused(`${text} is not inside subnet ${record.pool}`)
   if (!hostable(prefix, address.value)) {
     throw new Refused(`${text} is the network's own or its broadcast address in ${record.pool}`)
   }

@@ -55,15 +55,18 @@ export function size({ family, length }: Prefix): bigint {
   return 1n << BigInt(bits[family] - length)
 }
 
-export function contains(outer: Prefix, inner: Prefix | Address): boolean {
-  const first = 'first' in inner ? inner.first : inner.value
-  const length = 'first' in inner ? inner.length : bits[inner.family]
-  if (outer.family !== inner.family || length < outer.length) return false
-  return first >= outer.first && first < outer.first + size(outer)
+export function contains(outer: Prefix, inner: Prefix): boolean {
+  return outer.length <= inner.length && overlaps(outer, inner)
 }
 
+export function includes(pool: Prefix, { family, value }: Address): boolean {
+  return contains(pool, { family, first: value, length: bits[family] })
+}
+
+/** Two prefixes overlap when they agree in the bits that both have. */
 export function overlaps(a: Prefix, b: Prefix): boolean {
-  return contains(a, b) || contains(b, a)
+  const rest = BigInt(bits[a.family] - Math.min(a.length, b.length))
+  return a.family === b.family && (a.first ^ b.first) >> rest === 0n
 }
 
 /**

@@ -27,7 +27,7 @@ function entry(): URL {
  */
 export async function openKernel({ namespace, log }: Options): Promise<Kernel> {
   const workerData: WorkerData = namespace === undefined ? {} : { namespace }
-  const kernel = new Remote(new Worker(entry(), { workerData, trackUnmanagedFds: false }), log)
+  const kernel = new Remote(new Worker(entry(), { workerData, execArgv: [], trackUnmanagedFds: false }), log)
   await kernel.ready
   return kernel
 }

@@ -18,9 +18,17 @@ export function program({ backend, family }: AcceptRow): string {
   return `${family === 'ipv4' ? 'iptables' : 'ip6tables'}-${backend}`
 }
 
-/** Where our rules belong: right after the jump to DOCKER-USER, whose rules stay in force, else first (from 1). */
+const dockers = (rules: readonly string[]) => rules.findIndex(rule => / -j DOCKER(?!-USER$)/.test(rule))
+
+/**
+ * Where our rules belong, counted from 1: right after the jump to DOCKER-USER, whose rules stay in force; but always
+ * before the rest of Docker, which drops what isn't its own; else first.
+ */
 export function position(rules: readonly string[]): number {
-  return rules.indexOf('-A FORWARD -j DOCKER-USER') + 2
+  const user = rules.indexOf('-A FORWARD -j DOCKER-USER')
+  const docker = dockers(rules)
+  if (user >= 0 && (docker < 0 || user < docker)) return user + 2
+  return docker < 0 ? 1 : docker + 1
 }
 
 /**
@@ -29,7 +37,7 @@ export function position(rules: readonly string[]): number {
  */
 export function inPlace(rules: readonly string[]): boolean {
   const ours = rules.flatMap((rule, at) => (isOurs(rule) ? at : []))
-  const docker = rules.findIndex(rule => / -j DOCKER(?!-USER$)/.test(rule))
+  const docker = dockers(rules)
   return ours.length === RULES.length && (docker < 0 || ours.every(at => at < docker))
 }
 

@@ -13,8 +13,10 @@ import {
 import type { LinkRow, Row } from '../core/rows.ts'
 import {
   containerEnd,
+  ENGINE_BRIDGE,
   LINK_ALIAS,
   LINK_GROUP,
+  type Marks,
   made,
   needsAlias,
   ownership,

@@ -94,6 +94,7 @@ export class Linux {
     ]
     for (const room of rooms)
       room.apply(first.length > 0 ? placed.filter(each => !first.includes(each)) : placed, report)
+    if (about(placed, 'accept').length > 0) this.#watch?.accepted()
     return results
   }
 

@@ -153,6 +153,11 @@ export class Watch {
       : rows.map(row => `${row.family} ${this.#rooms.accepts.read([row], false).length}`).join()
   }
 
+  /** We have just set our own rules: whatever is missing from now on was taken away. */
+  accepted(): void {
+    this.#legacy = this.#lookAtLegacy()
+  }
+
   #pollLegacy(): void {
     const now = this.#lookAtLegacy()
     const worse = now !== this.#legacy && now.includes('0')

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs'
+import { accessSync, constants, existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Store } from '../core/faces.ts'
 import { type Contents, makeContents, readContents, salvage } from './contents.ts'
@@ -34,6 +34,8 @@ export function openStore(directory: string, settings: StoreSettings = {}): Dura
 
 function open(directory: string, settings: StoreSettings): DurableStore {
   mkdirSync(directory, { recursive: true, mode: 0o700 })
+  // SQLite calls a file that it can't make "unable to open", whatever the reason.
+  accessSync(directory, constants.W_OK)
   const held = lock(directory)
   try {
     const path = join(directory, 'records')

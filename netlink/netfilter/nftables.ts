@@ -26,7 +26,7 @@ export const newTable = (table: {
   name: string
   flags?: number
   userdata?: Buffer
-}): Request<undefined> => add(NFT_MSG.NEWTABLE, NLM_F.CREATE, tableBody, table)
+}): Request<undefined> => add(NFT_MSG.NEWTABLE, 0, tableBody, table)
 export const delTable = (table: { family: number; name: string }): Request<undefined> =>
   drop(NFT_MSG.DELTABLE, tableBody, table)
 export const getTable = (table: { family: number; name: string }): Request<Table> =>

@@ -63,13 +63,14 @@ export type OnLink = {
 function spec({ index, cidr, ...rest }: OnLink): AddressSpec {
   const [local = '', prefixLength = ''] = cidr.split('/')
   const six = local.includes(':')
+  // The order of `ip`, which the goldens check.
   return {
     family: six ? 10 : 2,
     prefixLength: Number(prefixLength || (six ? 128 : 32)),
     index,
     local,
-    address: local,
     ...rest,
+    address: local,
   }
 }
 

@@ -25,6 +25,9 @@ export const RTPROT = { UNSPEC: 0, REDIRECT: 1, KERNEL: 2, BOOT: 3, STATIC: 4 } 
 /** `flags` of a route; ONLINK takes the gateway to be on the link even if no address says so. */
 export const RTNH_F = { DEAD: 1, PERVASIVE: 2, ONLINK: 4, OFFLOAD: 8, LINKDOWN: 16 } as const
 
+/** Asks for the table that the route was found in. */
+const RTM_F_LOOKUP_TABLE = 0x1000
+
 /** struct rtmsg. Tables above 255 are in the attribute `table`, which the kernel always sends. */
 export const rtmsg = {
   family: u8,
@@ -167,7 +170,7 @@ export const getRoute = (address: string): Request<Route> => {
   return query(
     RTM_GETROUTE,
     routeBody,
-    { family: six ? AF_INET6 : AF_INET, dstLength: six ? 128 : 32, dst: address },
+    { family: six ? AF_INET6 : AF_INET, dstLength: six ? 128 : 32, flags: RTM_F_LOOKUP_TABLE, dst: address },
     routeBody,
   )
 }

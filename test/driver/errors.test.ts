@@ -109,8 +109,6 @@ describe('answers', () => {
 
   it('an encoding that is not spoken', async () => {
     isError(await daemon.call('T.Echo', { Name: 'a' }, { 'content-encoding': 'gzip' }), 415, /can't be read/)
-    const charset = { 'content-type': 'application/json; charset=klingon' }
-    isError(await daemon.call('T.Echo', { Name: 'a' }, charset), 415, /can't be read/)
   })
 
   it('a body of 8 MiB is read, a longer one is not, and the connection lives on', async () => {
