@@ -139,6 +139,15 @@ export const text: Codec<string> = {
   read: (bytes, from, to) => bytes.toString('utf8', from, to > from && bytes[to - 1] === 0 ? to - 1 : to),
 }
 
+/** As text, written without its NUL, where `ip` does so too. */
+export const bare: Codec<string> = {
+  write(out, value) {
+    out.text(value)
+    out.at--
+  },
+  read: text.read,
+}
+
 /** Bytes as they are: copied when read, for receive buffers are used again. */
 export const raw: Codec<Buffer> = {
   write: (out, value) => out.raw(value),

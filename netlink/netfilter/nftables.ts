@@ -67,7 +67,8 @@ export const getSet = (set: Owned & { name: string }): Request<Set> =>
 export const dumpSets = (filter: { family?: number; table?: string } = {}): Dump<Set> =>
   dump(type(NFT_MSG.GETSET), setBody, filter, setBody)
 
-type Elements = Owned & { set: string; elements: Element[] }
+/** `setId` is that of a set that is new in the same transaction. */
+type Elements = Owned & { set: string; setId?: number; elements: Element[] }
 
 /** Adds elements; one that is there already is fine unless its data differs (EEXIST). At most 64 KiB of them in one message. */
 export const newElements = (elements: Elements): Request<undefined> =>

@@ -1,5 +1,5 @@
 import { type AttributeSet, attribute, attributes, type Table, type ValuesOf } from '../attributes.ts'
-import { type Codec, raw } from '../codec.ts'
+import { bare, type Codec, raw } from '../codec.ts'
 import { bridgePortSet, bridgeSet } from './bridge.ts'
 import { macvlanSet, vethSet, vxlanSet } from './kinds.ts'
 
@@ -7,26 +7,20 @@ import { macvlanSet, vethSet, vxlanSet } from './kinds.ts'
 const kinds = { bridge: bridgeSet, veth: vethSet, macvlan: macvlanSet, vxlan: vxlanSet }
 
 /** Kinds that are made without settings of their own. */
-const bare = ['dummy', 'ifb'] as const
+const plainKinds = ['dummy', 'ifb'] as const
 
 type Kinds = typeof kinds
 type SetOf<S> = S extends AttributeSet<infer T> ? ValuesOf<T> : never
 export type LinkKind =
   | { [K in keyof Kinds]: { kind: K; data?: SetOf<Kinds[K]> } }[keyof Kinds]
-  | { kind: (typeof bare)[number]; data?: never }
+  | { kind: (typeof plainKinds)[number]; data?: never }
 export type LinkPort = SetOf<typeof bridgePortSet>
-
-/** A kind's name goes without its NUL, as `ip` sends it. */
-const kindName: Codec<string> = {
-  write: (out, value) => out.raw(Buffer.from(value)),
-  read: (bytes, from, to) => bytes.toString('utf8', from, to > from && bytes[to - 1] === 0 ? to - 1 : to),
-}
 
 /** The data attributes stay raw at first: what they mean hangs on the kind beside them. */
 export const linkInfoSet = attributes({
-  kind: attribute(1, 'IFLA_INFO_KIND', kindName),
+  kind: attribute(1, 'IFLA_INFO_KIND', bare),
   data: attribute(2, 'IFLA_INFO_DATA', raw),
-  slaveKind: attribute(4, 'IFLA_INFO_SLAVE_KIND', kindName),
+  slaveKind: attribute(4, 'IFLA_INFO_SLAVE_KIND', bare),
   slaveData: attribute(5, 'IFLA_INFO_SLAVE_DATA', raw),
 })
 const writing = (data: Codec<unknown>): Codec<object> =>
@@ -69,7 +63,7 @@ export const linkInfo: Codec<LinkInfo> = {
       return (
         data ? { kind, data: whole(kinds[kind] as AttributeSet<Table>, data), ...port } : { kind, ...port }
       ) as LinkInfo
-    return (bare as readonly string[]).includes(kind)
+    return (plainKinds as readonly string[]).includes(kind)
       ? ({ kind, ...port } as LinkInfo)
       : { kind: 'other', other: kind, ...port }
   },

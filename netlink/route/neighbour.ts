@@ -117,7 +117,12 @@ export type FdbSpec = { index: number; lladdr: string } & Pick<
   | 'flagsExt'
 >
 
-const fdb = (spec: FdbSpec): Wire => ({ family: AF_BRIDGE, state: NUD.PERMANENT | NUD.NOARP, flags: NTF.SELF, ...spec })
+const fdb = (spec: FdbSpec): Wire => ({
+  family: AF_BRIDGE,
+  state: NUD.PERMANENT | NUD.NOARP,
+  flags: NTF.SELF,
+  ...spec,
+})
 
 /** `bridge fdb add`. EEXIST when the MAC is known there. */
 export const newFdb = (spec: FdbSpec): Request<undefined> =>

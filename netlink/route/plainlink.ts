@@ -1,6 +1,6 @@
 import { ip, mac } from '../address.ts'
 import { attribute, attributes } from '../attributes.ts'
-import { s32, text, u8, u16, u32 } from '../codec.ts'
+import { bare, s32, text, u8, u16, u32 } from '../codec.ts'
 import { body } from '../message.ts'
 
 /** struct ifinfomsg (linux/rtnetlink.h). `change` says which bits of `flags` are meant. */
@@ -29,7 +29,7 @@ export const plainLinkTable = {
   operstate: attribute(16, 'IFLA_OPERSTATE', u8),
   linkmode: attribute(17, 'IFLA_LINKMODE', u8),
   netNsPid: attribute(19, 'IFLA_NET_NS_PID', u32),
-  alias: attribute(20, 'IFLA_IFALIAS', text),
+  alias: attribute(20, 'IFLA_IFALIAS', bare),
   numVf: attribute(21, 'IFLA_NUM_VF', u32),
   afSpec: attribute(26, 'IFLA_AF_SPEC', afSpecSet),
   group: attribute(27, 'IFLA_GROUP', u32),

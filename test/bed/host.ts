@@ -20,6 +20,8 @@ export type HostSettings = {
   liveRestore?: boolean
   /** Environment of tsnetd beside what the bed sets itself. */
   tsnetEnv?: Record<string, string>
+  /** Called once after the first boot, before any daemon. */
+  prepare?: (host: Host) => Promise<void>
 }
 
 /** Name of the image that every emulated host has. */
@@ -34,6 +36,7 @@ export async function startHost(settings: HostSettings): Promise<Host> {
   const host = new Host(settings, root)
   try {
     await host.boot()
+    await settings.prepare?.(host)
     await host.dockerd.start(host.holder)
     await host.docker('import', '--change', 'CMD ["serve"]', tar, image)
   } catch (error) {
@@ -73,9 +76,9 @@ export class Host {
     return this.#holder
   }
 
-  /** The engine's API by dockerode. */
+  /** The engine's API by dockerode; patient, for a loaded machine starts a container in many seconds. */
   get api(): Docker {
-    return new Docker({ socketPath: this.path('/run/docker.sock') })
+    return new Docker({ socketPath: this.path('/run/docker.sock'), timeout: 120_000 })
   }
 
   /** Folder of legacy plugins, seen from outside: a socket made there is a plugin of this host. */

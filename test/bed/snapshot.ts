@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import type { Host } from './host.ts'
@@ -6,38 +6,77 @@ import type { Host } from './host.ts'
 /** Everything countable in a host, as sorted lines by topic: what was there before a test has to be there after it. */
 export type Snapshot = Record<string, string[]>
 
+/** Costs three processes: everything is asked of one `ip` and one `nft`, which shows the rules of iptables-nft, too. */
 export async function snapshot(host: Host): Promise<Snapshot> {
-  const lines = async (...argv: string[]) => {
-    const { stdout } = await host.attempt(argv)
-    return stdout.split('\n').map(normalise).filter(Boolean)
-  }
-  const topics: Record<string, Promise<string[]>> = {
-    links: lines('ip', '-br', 'link'),
-    addresses: lines('ip', '-br', 'address'),
-    routes: lines('ip', 'route', 'show', 'table', 'all'),
-    nft: lines('nft', '--stateless', 'list', 'ruleset'),
-    containers: lines('docker', 'ps', '--all', '--format', '{{.Names}}'),
-    networks: lines('docker', 'network', 'ls', '--format', '{{.Name}}'),
-  }
-  for (const backend of ['legacy', 'nft'])
-    for (const family of ['iptables', 'ip6tables'])
-      topics[`${family}-${backend}`] = lines(`${family}-${backend}-save`)
-  const entries = Object.entries(topics).map(async ([topic, found]) => [topic, (await found).sort()] as const)
+  const lines = async (...argv: string[]) => split((await host.attempt(argv)).stdout)
+  const [network, nft, legacy, containers, networks] = await Promise.all([
+    host.attempt(['ip', '-o', '-b', '-'], { input: questions }),
+    lines('nft', '--stateless', 'list', 'ruleset'),
+    legacyFamilies(host).map(family => lines(`${family}-legacy-save`)),
+    host.api.listContainers({ all: true }),
+    host.api.listNetworks(),
+  ])
   return {
-    ...Object.fromEntries(await Promise.all(entries)),
+    network: split(network.stdout),
+    nft,
+    legacy: (await Promise.all(legacy)).flat(),
+    containers: containers.flatMap(container => container.Names).sort(),
+    networks: networks.map(found => found.Name).sort(),
     sandboxes: list(host.path('/run/docker/netns')),
     records: recordCounts(join(host.folder, 'tsnet')),
   }
 }
 
-/** Drops what differs between two looks at the same state: counters, dates, interface numbers. */
+const questions = ['link show', 'address show', 'route show table all', ''].join('\n')
+
+/** What differs, as `+topic: line` and `-topic: line`. */
+export function changes(before: Snapshot, after: Snapshot): string[] {
+  return Object.keys(after).flatMap(topic => {
+    const [was, is] = [before[topic] ?? [], after[topic] ?? []]
+    return [
+      ...without(was, is).map(line => `-${topic}: ${line}`),
+      ...without(is, was).map(line => `+${topic}: ${line}`),
+    ]
+  })
+}
+
+/** The first list less the second, line by line: a line that is there twice and was there once is left once. */
+function without(lines: readonly string[], others: readonly string[]): string[] {
+  const left = [...others]
+  return lines.filter(line => {
+    const at = left.indexOf(line)
+    if (at >= 0) left.splice(at, 1)
+    return at < 0
+  })
+}
+
+const split = (text: string) => text.split('\n').map(normalise).filter(Boolean).sort()
+
+/** Drops what differs between two looks at the same state: counters, dates, interface numbers, lifetimes. */
 function normalise(line: string): string {
   if (line.startsWith('#')) return ''
   return line
+    .replace(/^\d+: /, '')
     .replace(/\[\d+:\d+\]/g, '')
     .replace(/@if\d+|@\S+/g, '')
-    .replace(/\bexpires \S+/g, '')
+    .replace(/\b(expires|valid_lft|preferred_lft|qlen) \S+/g, '')
     .trimEnd()
+}
+
+/** iptables-legacy makes its tables when it is asked for them, so the kernel is asked first. */
+function legacyFamilies(host: Host): string[] {
+  const names = { iptables: 'ip_tables_names', ip6tables: 'ip6_tables_names' }
+  return Object.entries(names).flatMap(([family, file]) =>
+    content(`/proc/${host.holder.pid}/net/${file}`) === '' ? [] : family,
+  )
+}
+
+function content(path: string): string {
+  try {
+    return readFileSync(path, 'utf8').trim()
+  } catch {
+    return ''
+  }
 }
 
 /** How many records each table of tsnetd's store holds; read only, beside a daemon that may be running. */

@@ -1,133 +1,147 @@
 import assert from 'node:assert/strict'
-import { onDocker, pings, who, whoByDatagram } from './support.ts'
+import { until } from '../bed/until.ts'
+import { type Container, closed, onDocker, type Place, pings, who, whoByDatagram } from './support.ts'
 
-onDocker('containers reach each other', bed => {
-  bed.it('by name, by alias and by address', async () => {
-    await bed.network('n', '--subnet', '10.77.0.0/24')
-    const [ann, bob] = await Promise.all([bed.run('ann', 'n'), bed.run('bob', 'n', '--network-alias', 'bee')])
-    assert.equal(await who(ann, 'bob'), `bob ${await ann.address('n')}`)
-    assert.equal(await who(ann, 'bee'), `bob ${await ann.address('n')}`)
-    assert.equal(await who(bob, await ann.address('n')), `ann ${await bob.address('n')}`)
-    assert(await whoByDatagram(ann, await bob.address('n')))
-  })
+onDocker('containers', bed => {
+  let ann: Container
+  let bob: Container
+  let cat: Container
 
-  bed.it('and the outside, which sees the host', async () => {
-    await bed.network('n', '--subnet', '10.77.0.0/24')
-    const ann = await bed.run('ann', 'n')
-    assert(await pings(ann, bed.outside.far4))
-    assert.equal(await seenOutside(ann), bed.ipv4)
-  })
-
-  bed.it('and are reached by their host', async () => {
-    await bed.network('n', '--subnet', '10.77.0.0/24')
-    const ann = await bed.run('ann', 'n')
-    assert.equal(await who(bed.host, await ann.address('n')), 'ann 10.77.0.1')
-  })
-
-  bed.it('but not over the border of a network', async () => {
-    await Promise.all([
-      bed.network('n', '--subnet', '10.77.0.0/24'),
-      bed.network('m', '--subnet', '10.78.0.0/24'),
+  bed.cast(async () => {
+    await bed.network('n', { subnets: ['10.77.0.0/24', 'fd00:77::/64'] })
+    await bed.network('m', { subnets: ['10.78.0.0/24', 'fd00:78::/64'] })
+    ;[ann, bob, cat] = await Promise.all([
+      bed.run('ann', 'n', { ip: '10.77.0.10', ip6: 'fd00:77::10' }),
+      bed.run('bob', 'n', { ip: '10.77.0.11', ip6: 'fd00:77::11', aliases: ['bee'] }),
+      bed.run('cat', 'm', { ip: '10.78.0.10', ip6: 'fd00:78::10' }),
     ])
-    const [ann, bob] = await Promise.all([bed.run('ann', 'n'), bed.run('bob', 'm')])
-    assert(!(await pings(ann, await bob.address('m'))))
-    assert.equal(await who(bob, await ann.address('n')), undefined)
   })
 
-  bed.it('without a way out of an internal network', async () => {
-    await bed.network('n', '--subnet', '10.77.0.0/24', '--internal')
-    const [ann] = await Promise.all([bed.run('ann', 'n'), bed.run('bob', 'n')])
-    assert.equal(await who(ann, 'bob'), `bob ${await ann.address('n')}`)
-    assert(!(await pings(ann, bed.outside.ipv4)))
-    assert.equal(await who(bed.outside, await ann.address('n')), undefined)
+  bed.it('reach each other by name, by alias and by address, over IPv4 and IPv6', async () => {
+    assert.match((await who(ann, 'bob')) ?? '', /^bob (10\.77\.0\.10|fd00:77::10)$/)
+    assert.match((await who(ann, 'bee')) ?? '', /^bob (10\.77\.0\.10|fd00:77::10)$/)
+    assert.equal(await who(bob, '10.77.0.10'), 'ann 10.77.0.11')
+    assert.equal(await who(bob, 'fd00:77::10'), 'ann fd00:77::11')
+    assert.equal(await whoByDatagram(ann, '10.77.0.11'), 'bob 10.77.0.10')
+    assert.equal(await whoByDatagram(ann, 'fd00:77::11'), 'bob fd00:77::10')
   })
 
-  bed.it('not where inter-container traffic is switched off', async () => {
-    await bed.network('n', '--subnet', '10.77.0.0/24', '--opt', 'com.docker.network.bridge.enable_icc=false')
-    const [ann, bob] = await Promise.all([bed.run('ann', 'n'), bed.run('bob', 'n')])
-    assert(!(await pings(ann, await bob.address('n'))))
-    assert(await pings(ann, bed.outside.ipv4))
-    assert.equal(await who(bed.host, await bob.address('n')), 'bob 10.77.0.1')
+  bed.it('reach the outside, which sees the host', async () => {
+    assert(await pings(ann, bed.outside.far4))
+    assert(await pings(ann, bed.outside.far6))
+    assert.equal(await seenOutside(ann, bed.outside.ipv4), bed.ipv4)
   })
 
-  bed.it('with the address and the MAC they were given', async () => {
-    await bed.network('n', '--subnet', '10.77.0.0/24')
-    const ann = await bed.run('ann', 'n', '--ip', '10.77.0.99', '--mac-address', '02:42:00:00:00:99')
+  bed.it('are reached by their host', async () => {
+    assert.equal(await who(bed.host, '10.77.0.10'), 'ann 10.77.0.1')
+    assert.equal(await who(bed.host, 'fd00:77::10'), 'ann fd00:77::1')
+  })
+
+  bed.it('reach nobody over the border of a network', async () => {
+    const tries = await Promise.all([
+      pings(ann, '10.78.0.10'),
+      who(cat, '10.77.0.10', 80, 1),
+      who(cat, 'fd00:77::10', 80, 1),
+      whoByDatagram(cat, '10.77.0.10', 9, 1),
+    ])
+    assert.deepEqual(tries, [false, undefined, undefined, undefined])
+  })
+
+  bed.it('of an internal network have each other and no way in or out', async () => {
+    await bed.network('i', { subnets: ['10.79.0.0/24'], internal: true })
+    const [dan] = await Promise.all([
+      bed.run('dan', 'i', { ip: '10.79.0.10' }),
+      bed.run('eve', 'i', { ip: '10.79.0.11' }),
+    ])
+    assert.equal(await who(dan, 'eve'), 'eve 10.79.0.10')
+    await throughTheHost('10.79.0.0/24', async () => {
+      const tries = [pings(dan, bed.outside.ipv4), pings(ann, '10.79.0.10'), pings(bed.outside, '10.79.0.10')]
+      assert.deepEqual(await Promise.all(tries), [false, false, false])
+    })
+  })
+
+  bed.it('are kept apart where inter-container traffic is switched off', async () => {
+    await bed.network('apart', {
+      subnets: ['10.79.0.0/24'],
+      opt: { 'com.docker.network.bridge.enable_icc': 'false' },
+    })
+    const [dan] = await Promise.all([
+      bed.run('dan', 'apart', { ip: '10.79.0.10' }),
+      bed.run('eve', 'apart', { ip: '10.79.0.11' }),
+    ])
+    assert(!(await pings(dan, '10.79.0.11')))
+    assert(await pings(dan, bed.outside.ipv4))
+    assert.equal(await who(bed.host, '10.79.0.11'), 'eve 10.79.0.1')
+  })
+
+  bed.it('have the MAC that they were given', async () => {
+    const dan = await bed.run('dan', 'n', { ip: '10.77.0.99', mac: '02:42:00:00:00:99' })
     assert.match(
-      await ann.exec('ip', 'addr', 'show', 'eth0'),
+      await dan.exec('ip', 'addr', 'show', 'eth0'),
       /02:42:00:00:00:99[\s\S]*inet 10\.77\.0\.99\/24/,
     )
-    const bob = await bed.run('bob', 'n')
-    assert.equal(await who(bob, '10.77.0.99'), `ann ${await bob.address('n')}`)
-    await bob.exec('ping', '-c', '1', '10.77.0.99')
+    assert.equal(await who(bob, '10.77.0.99'), 'dan 10.77.0.11')
     assert.match(await bob.exec('cat', '/proc/net/arp'), /10\.77\.0\.99 .* 02:42:00:00:00:99/)
   })
 
-  bed.it('over IPv6', async () => {
-    await bed.network('n', '--subnet', '10.77.0.0/24', '--ipv6', '--subnet', 'fd00:77::/64')
-    const [ann, bob] = await Promise.all([bed.run('ann', 'n'), bed.run('bob', 'n')])
-    assert.equal(await who(ann, await bob.address('n', 6)), `bob ${await ann.address('n', 6)}`)
-    assert(await pings(ann, bed.outside.far6))
+  bed.it('are connected to a further network and disconnected while they run', async () => {
+    const dan = await bed.run('dan', 'n')
+    await bed.docker('network', 'connect', '--ip', '10.78.0.50', '--alias', 'visitor', 'm', 'dan')
+    assert.equal(await who(dan, '10.78.0.10'), 'cat 10.78.0.50')
+    assert.equal(await who(cat, 'visitor'), 'dan 10.78.0.10')
+    await bed.docker('network', 'disconnect', 'm', 'dan')
+    assert(await closed(cat, '10.78.0.50'))
+    assert(await pings(dan, bed.outside.ipv4))
+    assert.doesNotMatch(await dan.exec('ip', 'addr'), /10\.78\.0\.50/)
   })
 
-  bed.it('when a running container is connected and disconnected', async () => {
-    await Promise.all([
-      bed.network('n', '--subnet', '10.77.0.0/24'),
-      bed.network('m', '--subnet', '10.78.0.0/24'),
-    ])
-    const [ann, bob] = await Promise.all([bed.run('ann', 'n'), bed.run('bob', 'm')])
-    await bed.docker('network', 'connect', '--ip', '10.78.0.50', '--alias', 'visitor', 'm', 'ann')
-    assert.equal(await who(ann, 'bob'), 'bob 10.78.0.50')
-    assert.equal(await who(bob, 'visitor'), `ann ${await bob.address('m')}`)
-    await bed.docker('network', 'disconnect', 'm', 'ann')
-    assert.equal(await who(bob, '10.78.0.50'), undefined)
-    assert(await pings(ann, bed.outside.ipv4))
-    assert.doesNotMatch(await ann.exec('ip', 'addr'), /10\.78\.0\.50/)
+  bed.it('keep the outside and their ports by another network when the first is taken away', async () => {
+    const dan = await bed.run('dan', 'n', { publish: ['8080:80'] })
+    await bed.docker('network', 'connect', 'm', 'dan')
+    assert(await pings(dan, bed.outside.ipv4))
+    await bed.docker('network', 'disconnect', 'n', 'dan')
+    assert.match(await dan.exec('ip', 'route'), /default via 10\.78\.0\.1/)
+    assert(await pings(dan, bed.outside.ipv4))
+    assert.equal(await who(bed.outside, bed.ipv4, 8080), `dan ${bed.outside.ipv4}`)
   })
 
-  bed.it('and the outside by another network when the first is taken away', async () => {
-    await Promise.all([
-      bed.network('n', '--subnet', '10.77.0.0/24'),
-      bed.network('m', '--subnet', '10.78.0.0/24'),
-    ])
-    const ann = await bed.run('ann', 'n', '--publish', '8080:80')
-    await bed.docker('network', 'connect', 'm', 'ann')
-    assert(await pings(ann, bed.outside.ipv4))
-    await bed.docker('network', 'disconnect', 'n', 'ann')
-    assert.match(await ann.exec('ip', 'route'), /default via 10\.78\.0\.1/)
-    assert(await pings(ann, bed.outside.ipv4))
-    assert.equal(await who(bed.outside, bed.ipv4, 8080), `ann ${bed.outside.ipv4}`)
+  bed.it('are found again after a stop and a start, and after a restart', async () => {
+    const dan = await bed.run('dan', 'n', { publish: ['8080:80'] })
+    await bed.docker('stop', 'dan')
+    assert(await closed(bed.outside, bed.ipv4, 8080))
+    await bed.docker('start', 'dan')
+    await dan.serves()
+    assert.match((await who(ann, 'dan')) ?? '', /^dan /)
+    await bed.docker('restart', 'dan')
+    await dan.serves()
+    assert.equal(await who(bed.outside, bed.ipv4, 8080), `dan ${bed.outside.ipv4}`)
   })
 
-  bed.it('after a stop and a start, and a restart', async () => {
-    await bed.network('n', '--subnet', '10.77.0.0/24')
-    const ann = await bed.run('ann', 'n')
-    await bed.run('bob', 'n', '--publish', '8080:80')
-    await bed.docker('stop', 'bob')
-    assert.equal(await who(bed.outside, bed.ipv4, 8080), undefined)
-    await bed.docker('start', 'bob')
-    await bed.container('bob').serves()
-    assert.equal(await who(ann, 'bob'), `bob ${await ann.address('n')}`)
-    await bed.docker('restart', 'bob')
-    await bed.container('bob').serves()
-    assert.equal(await who(bed.outside, bed.ipv4, 8080), `bob ${bed.outside.ipv4}`)
-  })
-
-  /** The source address of this container's packets as a server outside sees it. */
-  async function seenOutside(from: { exec(...argv: string[]): Promise<string> }): Promise<string> {
+  /** The source address of a place's packets as a server outside sees it. */
+  async function seenOutside(from: Place, at: string): Promise<string> {
+    const listening = until('the server outside', async () =>
+      (await bed.outside.attempt(['cat', '/proc/net/tcp'])).stdout.includes(':0008 00000000:0000 0A'),
+    )
     const server = bed.outside.attempt([
       'timeout',
-      '5',
+      '9',
       'socat',
-      'TCP4-LISTEN:8,reuseaddr',
+      'TCP4-LISTEN:8',
       'SYSTEM:echo $SOCAT_PEERADDR',
     ])
-    const answer = await from.exec(
-      'sh',
-      '-c',
-      `for i in 1 2 3 4 5 6 7 8 9; do socat -T2 TCP4:${bed.outside.ipv4}:8,retry=20,interval=0.1 - && break; done`,
-    )
+    await listening
+    const { stdout } = await from.attempt(['timeout', '9', 'socat', '-u', `TCP4:${at}:8`, '-'])
     await server
-    return answer.trim()
+    return stdout.trim()
+  }
+
+  /** While outside sends packets for a subnet by way of the host. */
+  async function throughTheHost(subnet: string, work: () => Promise<void>): Promise<void> {
+    await bed.outside.exec('ip', 'route', 'add', subnet, 'via', bed.ipv4)
+    try {
+      await work()
+    } finally {
+      await bed.outside.exec('ip', 'route', 'delete', subnet)
+    }
   }
 })

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import type { ContainerCreateOptions, NetworkCreateOptions } from 'dockerode'
 import type { EngineName } from '../bed/engines.ts'
 import { type Host, type HostSettings, image, startHost } from '../bed/host.ts'
-import type { Result } from '../bed/run.ts'
-import { type Snapshot, snapshot } from '../bed/snapshot.ts'
+import { changes, type Snapshot, snapshot } from '../bed/snapshot.ts'
 import { eventually, until } from '../bed/until.ts'
 import { type Outside, type Wire, wire } from '../bed/wire.ts'
+import { Container } from './container.ts'
+
+export { Container } from './container.ts'
+export * from './probes.ts'
 
 /** `TSNET_ENGINES=28.5` runs the suites on one engine alone. */
 const engines = (process.env.TSNET_ENGINES?.split(',') ?? ['20.10', '28.5']) as EngineName[]
@@ -14,24 +16,69 @@ const engines = (process.env.TSNET_ENGINES?.split(',') ?? ['20.10', '28.5']) as 
 /** `TSNET_DRIVER=bridge` runs them on Docker's own driver: tells a fault of ours from a surprise of the bed or of Docker. */
 export const driver = process.env.TSNET_DRIVER ?? 'tsnet'
 
-type Settings = Partial<Omit<HostSettings, 'engine' | 'name'>> & { engines?: EngineName[] }
-
-/** One emulated host for all scenarios of the body, on each engine. */
-export function onDocker(title: string, body: (bed: Bed) => void, settings: Settings = {}): void {
-  for (const engine of engines.filter(name => settings.engines?.includes(name) ?? true))
-    describe(`${title}, Docker ${engine}`, function () {
-      this.timeout(180_000)
-      const bed = new Bed(engine, settings)
-      before(() => bed.start())
-      after(() => bed.stop())
-      body(bed)
-    })
+type Settings = Partial<Omit<HostSettings, 'engine' | 'name'>> & {
+  engines?: EngineName[]
+  /** A host for this suite alone, because it is ill-treated; implied by every other setting. */
+  own?: boolean
+  /** Runs before the first daemon starts. */
+  prepare?: (host: Host) => Promise<void>
 }
 
-/** Where a command runs: a container, the host, or the machine outside. */
-export type Place = {
-  attempt(argv: string[], options?: { deadline?: number }): Promise<Result>
-  enter(...argv: string[]): string[]
+/** A subnet, or all that `docker network create` may say about one. */
+export type Pool =
+  | string
+  | { Subnet?: string; Gateway?: string; IPRange?: string; AuxiliaryAddresses?: Record<string, string> }
+
+export type NetworkOptions = {
+  subnets?: Pool[]
+  /** `--opt` */
+  opt?: Record<string, string>
+  internal?: boolean
+  ipv4?: boolean
+  ipv6?: boolean
+  ipam?: string
+  driver?: string
+  labels?: Record<string, string>
+}
+
+export type RunOptions = {
+  /** Port mappings in the words of `docker run --publish`. */
+  publish?: string[]
+  ip?: string
+  ip6?: string
+  mac?: string
+  aliases?: string[]
+  restart?: string
+  labels?: Record<string, string>
+}
+
+/** Hosts that suites without settings of their own share: one for each engine. */
+const shared = new Map<EngineName, Bed>()
+let hosts = 0
+
+function sharedBed(engine: EngineName): Bed {
+  const bed = shared.get(engine) ?? new Bed(engine, {})
+  shared.set(engine, bed)
+  return bed
+}
+
+// A hook of mocha's root suite: this module is loaded once, by the first suite.
+after(async () => {
+  await Promise.all([...shared.values()].map(bed => bed.stop()))
+})
+
+/** The scenarios of the body on each engine, on the host that all suites share or, with settings, on one of its own. */
+export function onDocker(title: string, body: (bed: Bed) => void, settings: Settings = {}): void {
+  const { engines: chosen = engines, ...own } = settings
+  const isOwn = Object.keys(own).length > 0
+  for (const engine of engines.filter(name => chosen.includes(name)))
+    describe(`${title}, Docker ${engine}`, function () {
+      this.timeout(180_000)
+      const bed = isOwn ? new Bed(engine, own) : sharedBed(engine)
+      before(() => bed.start())
+      if (isOwn) after(() => bed.stop())
+      body(bed)
+    })
 }
 
 /** What the scenarios of one `describe` share. */
@@ -40,8 +87,9 @@ export class Bed {
   readonly #settings: Settings
   #host: Host | undefined
   #wire: Wire | undefined
+  /** What has to be there after each scenario. */
   #baseline: Snapshot | undefined
-  readonly #pids = new Map<string, number>()
+  #keep = new Set<string>()
 
   constructor(engine: EngineName, settings: Settings) {
     this.engine = engine
@@ -67,13 +115,12 @@ export class Bed {
     return this.#wire?.address(this.host, 6) ?? ''
   }
 
+  /** Boots the host, unless it is up already. */
   async start(): Promise<void> {
-    const { engines: _, ...settings } = this.#settings
-    this.#host = await startHost({
-      ...settings,
-      engine: this.engine,
-      name: `d${this.engine.replace('.', '')}`,
-    })
+    if (this.#host) return
+    const { own: _, prepare, ...settings } = this.#settings
+    const name = `d${hosts++}`
+    this.#host = await startHost({ ...settings, engine: this.engine, name, ...(prepare && { prepare }) })
     this.#wire = await wire(this.#host)
     if (driver === 'tsnet') await this.host.tsnetd.start(this.host.holder)
     this.#baseline = await this.#settled()
@@ -102,29 +149,50 @@ export class Bed {
     })
   }
 
+  /** Containers and networks that all scenarios of this `describe` find ready; they go with the last one. */
+  cast(body: () => Promise<void>): void {
+    let before_: Snapshot | undefined
+    before('its cast', async () => {
+      before_ = this.#baseline
+      await body()
+      const [containers, networks] = await this.#present()
+      this.#keep = new Set([...containers, ...networks])
+      this.#baseline = await this.#quiet()
+    })
+    after('its cast', async () => {
+      this.#keep.clear()
+      this.#baseline = before_
+      await this.clear()
+      await this.unchanged()
+    })
+  }
+
   docker(...args: string[]): Promise<string> {
     return this.host.docker(...args)
   }
 
   /** `docker network create` with our driver. */
-  network(name: string, ...args: string[]): Promise<string> {
-    return this.docker('network', 'create', '--driver', driver, ...args, name)
+  async network(name: string, options: NetworkOptions = {}): Promise<void> {
+    const { subnets = [], opt = {}, internal = false, ipv4, ipam = 'default', labels = {} } = options
+    const config = subnets.map(pool => (typeof pool === 'string' ? { Subnet: pool } : pool))
+    const request: NetworkCreateOptions & { EnableIPv4?: boolean } = {
+      Name: name,
+      CheckDuplicate: true,
+      Driver: options.driver ?? driver,
+      Internal: internal,
+      EnableIPv6: options.ipv6 ?? config.some(({ Subnet }) => Subnet?.includes(':')),
+      IPAM: { Driver: ipam, Config: config as Record<string, string>[] },
+      Options: opt,
+      Labels: labels,
+      ...(ipv4 !== undefined && { EnableIPv4: ipv4 }),
+    }
+    await this.host.api.createNetwork(request)
   }
 
-  /** Starts a container that serves (see image.ts); `args` are options of `docker run`. */
-  async run(name: string, network: string, ...args: string[]): Promise<Container> {
-    await this.docker(
-      'run',
-      '--detach',
-      '--name',
-      name,
-      '--hostname',
-      name,
-      '--network',
-      network,
-      ...args,
-      image,
-    )
+  /** Starts a container that serves (see image.ts). */
+  async run(name: string, network: string, options: RunOptions = {}): Promise<Container> {
+    const created = await this.host.api.createContainer(creation(name, network, options))
+    await created.start()
     const container = this.container(name)
     await container.serves()
     return container
@@ -134,31 +202,50 @@ export class Bed {
     return new Container(this.host, name)
   }
 
-  /** Removes all containers and networks. */
+  /** Removes all containers and networks but those of the cast. */
   async clear(): Promise<void> {
-    this.#pids.clear()
-    const containers = await this.docker('ps', '--all', '--quiet')
-    if (containers) await this.docker('rm', '--force', '--volumes', ...containers.split('\n'))
-    const networks = await this.docker('network', 'ls', '--quiet', '--filter', 'type=custom')
-    if (networks) await this.docker('network', 'rm', ...networks.split('\n'))
+    const [containers, networks] = await this.#present()
+    const old = (name: string) => !this.#keep.has(name)
+    const { api } = this.host
+    await Promise.all(
+      containers.filter(old).map(name => api.getContainer(name).remove({ force: true, v: true })),
+    )
+    await Promise.all(networks.filter(old).map(name => api.getNetwork(name).remove()))
   }
 
-  /** Nothing that can be counted in the host differs from its state before the first scenario. */
+  /** Nothing that can be counted in the host differs from its state before the scenario. */
   async unchanged(): Promise<void> {
-    await eventually(async () => assert.deepEqual(await snapshot(this.host), this.#baseline))
+    await eventually(async () => {
+      const now = await snapshot(this.host)
+      assert.deepEqual(changes(this.#baseline ?? now, now), [], 'the scenario left something behind')
+    })
+  }
+
+  async #present(): Promise<[containers: string[], networks: string[]]> {
+    const { api } = this.host
+    const [containers, networks] = await Promise.all([
+      api.listContainers({ all: true }),
+      api.listNetworks({ filters: { type: ['custom'] } }),
+    ])
+    return [containers.map(({ Id }) => Id), networks.map(({ Id }) => Id)]
   }
 
   /** The first network makes what all networks share (tables, docker's chains): that isn't a leak. */
   async #settled(): Promise<Snapshot> {
-    await this.network('first', '--ipv6', '--subnet', 'fd00:1::/64')
+    await this.network('first', { subnets: ['172.30.0.0/24', 'fd00:1::/64'] })
     await this.run('first', 'first')
     await this.clear()
+    return this.#quiet()
+  }
+
+  /** The host once nothing changes any more. */
+  async #quiet(): Promise<Snapshot> {
     let last = await snapshot(this.host)
     return until(
       'the host to settle',
       async () => {
         const now = await snapshot(this.host)
-        const same = JSON.stringify(now) === JSON.stringify(last)
+        const same = changes(last, now).length === 0
         last = now
         return same ? now : undefined
       },
@@ -167,107 +254,47 @@ export class Bed {
   }
 }
 
-/** A running container; commands enter its namespaces without the engine, which is ten times as fast as `docker exec`. */
-export class Container implements Place {
-  readonly name: string
-  readonly #host: Host
-  #pid = 0
-
-  constructor(host: Host, name: string) {
-    this.#host = host
-    this.name = name
-  }
-
-  /** Waits until the container's servers listen. */
-  async serves(): Promise<void> {
-    this.#pid = (await this.inspect()).State.Pid
-    const sockets = (table: string) =>
-      readFileSync(this.#host.path(`/proc/${this.#pid}/net/${table}`), 'utf8')
-    await until(`${this.name} to serve`, () => {
-      const listening = sockets('tcp6') + sockets('udp6')
-      return [':0050 ', ':0007 ', ':0009 '].every(port => listening.includes(port))
-    })
-  }
-
-  inspect() {
-    return this.#host.api.getContainer(this.name).inspect()
-  }
-
-  /** Address (without prefix length) on a network. */
-  async address(network: string, family: 4 | 6 = 4): Promise<string> {
-    const found = (await this.inspect()).NetworkSettings.Networks[network]
-    const address = family === 4 ? found?.IPAddress : found?.GlobalIPv6Address
-    assert(address, `${this.name} has an IPv${family} address on ${network}`)
-    return address
-  }
-
-  enter(...argv: string[]): string[] {
-    return this.#host.enter(...this.#inner(argv))
-  }
-
-  attempt(argv: string[], options?: { deadline?: number }): Promise<Result> {
-    return this.#host.attempt(this.#inner(argv), options)
-  }
-
-  exec(...argv: string[]): Promise<string> {
-    return this.#host.exec(...this.#inner(argv))
-  }
-
-  #inner(argv: string[]): string[] {
-    assert(this.#pid, `${this.name} is running`)
-    return ['nsenter', `--target=${this.#pid}`, '--mount', '--net', '--uts', '--pid', ...argv]
+function creation(name: string, network: string, options: RunOptions): ContainerCreateOptions {
+  const { publish = [], ip, ip6, mac, aliases = [], restart = 'no', labels = {} } = options
+  const bindings = publish.map(binding)
+  return {
+    name,
+    Hostname: name,
+    Image: image,
+    Labels: labels,
+    ...(mac && { MacAddress: mac }),
+    ExposedPorts: Object.fromEntries(bindings.map(([port]) => [port, {}])),
+    HostConfig: {
+      NetworkMode: network,
+      PortBindings: merged(bindings),
+      RestartPolicy: { Name: restart },
+    },
+    // Docker's own default network takes neither names nor addresses.
+    ...(network !== 'bridge' && {
+      NetworkingConfig: {
+        EndpointsConfig: {
+          [network]: {
+            Aliases: aliases,
+            IPAMConfig: { ...(ip && { IPv4Address: ip }), ...(ip6 && { IPv6Address: ip6 }) },
+          },
+        },
+      },
+    }),
   }
 }
 
-/** Who answers by HTTP at an address, and which client address it saw: `web 10.250.0.254`. Undefined when nobody does. */
-export async function who(from: Place, address: string, port = 80): Promise<string | undefined> {
-  const url = `http://${address.includes(':') ? `[${address}]` : address}:${port}/cgi-bin/who`
-  const { code, stdout } = await from.attempt(['timeout', '3', 'busybox', 'wget', '-qO-', url])
-  return code === 0 ? stdout.trim().replaceAll(/\[(?:::ffff:)?([^\]]+)\]/g, '$1') : undefined
+type Binding = [port: string, at: { HostIp: string; HostPort: string }]
+
+/** `8080:80`, `127.0.0.1:8080:80/udp`, `[::1]:8000-8010:80`, `80`. */
+function binding(text: string): Binding {
+  const [, hostIp = '', hostPort = '', port, proto = 'tcp'] =
+    /^(?:\[?([\d.]+|[\da-f:]+)\]?:(?=[\d-]*:))?(?:([\d-]*):)?(\d+)(?:\/(\w+))?$/.exec(text) ?? []
+  assert(port, `${text} is a port mapping`)
+  return [`${port}/${proto}`, { HostIp: hostIp, HostPort: hostPort }]
 }
 
-/** The same by UDP. */
-export async function whoByDatagram(from: Place, address: string, port = 9): Promise<string | undefined> {
-  const target = address.includes(':') ? `UDP6:[${address}]:${port}` : `UDP4:${address}:${port}`
-  const { stdout } = await from.attempt(['sh', '-c', `echo hello | timeout 3 socat -t2 - ${target}`])
-  return stdout.trim().replaceAll(/\[(?:0000:0000:0000:0000:0000:ffff:[^\]]+)\]/g, 'mapped') || undefined
-}
-
-/** Whether one of three echo requests is answered. */
-export async function pings(from: Place, target: string): Promise<boolean> {
-  const { code } = await from.attempt(['ping', '-c', '3', '-i', '0.2', '-W', '1', target])
-  return code === 0
-}
-
-/** Pings 50 times a second while the work is done; every request has to be answered. Returns how many were. */
-export async function whilePinging(from: Place, target: string, work: () => Promise<void>): Promise<number> {
-  const [command = '', ...args] = from.enter('ping', '-n', '-i', '0.02', target)
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'ignore'] })
-  const seen = sequence(child)
-  try {
-    await until('the first answers', () => seen.length > 5)
-    await work()
-    const sofar = seen.length
-    await until('answers after the work', () => seen.length > sofar + 10)
-  } finally {
-    // Its next line meets a closed pipe.
-    child.stdout?.destroy()
-  }
-  const missing = seen.findIndex((number, index) => number !== index + 1)
-  assert.equal(missing, -1, `answer ${missing + 1} is missing`)
-  return seen.length
-}
-
-function sequence(child: ChildProcess): number[] {
-  const seen: number[] = []
-  let rest = ''
-  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
-    const lines = (rest + text).split('\n')
-    rest = lines.pop() ?? ''
-    for (const line of lines) {
-      const number = /icmp_seq=(\d+)/.exec(line)?.[1]
-      if (number) seen.push(Number(number))
-    }
-  })
-  return seen
+function merged(bindings: readonly Binding[]): Record<string, Binding[1][]> {
+  const ports: Record<string, Binding[1][]> = {}
+  for (const [port, at] of bindings) ports[port] = [...(ports[port] ?? []), at]
+  return ports
 }

@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import type { Result, RunOptions } from '../bed/run.ts'
+import { until } from '../bed/until.ts'
+
+/** Where a command runs: a container, the host, or the machine outside. */
+export type Place = {
+  attempt(argv: string[], options?: RunOptions): Promise<Result>
+  enter(...argv: string[]): string[]
+}
+
+const literal = (address: string) => (address.includes(':') ? `[${address}]` : address)
+
+/**
+ * Who answers by HTTP at an address, and which client address it saw: `web 10.250.0.254`. Undefined when nobody does
+ * within `seconds`.
+ */
+export async function who(from: Place, address: string, port = 80, seconds = 5): Promise<string | undefined> {
+  const url = `http://${literal(address)}:${port}/cgi-bin/who`
+  const { code, stdout } = await from.attempt(['timeout', `${seconds}`, 'busybox', 'wget', '-qO-', url])
+  return code === 0 ? stdout.trim().replaceAll(/\[(?:::ffff:)?([^\]]+)\]/g, '$1') : undefined
+}
+
+/** The same by UDP. The program ends with the first line that it hears. */
+export async function whoByDatagram(
+  from: Place,
+  address: string,
+  port = 9,
+  seconds = 5,
+): Promise<string | undefined> {
+  const target = `UDP${address.includes(':') ? 6 : 4}:${literal(address)}:${port}`
+  const dialogue = 'SYSTEM:echo hello; read line; echo "$line" >&2'
+  const { stderr } = await from.attempt(['timeout', `${seconds}`, 'socat', '-t0.01', target, dialogue])
+  const said = /^(\S+) (\S+) hello$/m.exec(stderr)
+  return said?.[1] && `${said[1]} ${plainAddress(said[2] ?? '')}`
+}
+
+/** socat's long form of an address, in brackets, as people write it. */
+function plainAddress(text: string): string {
+  const long = text.replace(/^\[(.*)\]$/, '$1')
+  if (!long.includes(':')) return long
+  const plain = new URL(`http://[${long}]`).hostname.slice(1, -1)
+  const mapped = /^::ffff:([\da-f]+):([\da-f]+)$/.exec(plain)
+  if (!mapped) return plain
+  const [high = 0, low = 0] = mapped.slice(1).map(part => Number.parseInt(part, 16))
+  return [high >> 8, high & 255, low >> 8, low & 255].join('.')
+}
+
+/** Whether a port is closed for TCP: neither an answer nor a handshake, whatever is asked for half a second or more. */
+export async function closed(from: Place, address: string, port = 80): Promise<boolean> {
+  return (await who(from, address, port, 1)) === undefined
+}
+
+/** Whether one of three echo requests is answered. */
+export async function pings(from: Place, target: string): Promise<boolean> {
+  const { code } = await from.attempt(['ping', '-c', '3', '-i', '0.2', '-W', '1', target])
+  return code === 0
+}
+
+/** Pings 50 times a second while the work is done; every request has to be answered. Returns how many were. */
+export async function whilePinging(from: Place, target: string, work: () => Promise<void>): Promise<number> {
+  const [command = '', ...args] = from.enter('ping', '-n', '-i', '0.02', target)
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'ignore'] })
+  const seen = sequence(child)
+  try {
+    await until('the first answers', () => seen.length > 5)
+    await work()
+    const sofar = seen.length
+    await until('answers after the work', () => seen.length > sofar + 10)
+  } finally {
+    // Its next line meets a closed pipe.
+    child.stdout?.destroy()
+  }
+  const missing = seen.findIndex((number, index) => number !== index + 1)
+  assert.equal(missing, -1, `answer ${missing + 1} is missing`)
+  return seen.length
+}
+
+function sequence(child: ChildProcess): number[] {
+  const seen: number[] = []
+  let rest = ''
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    const lines = (rest + text).split('\n')
+    rest = lines.pop() ?? ''
+    for (const line of lines) {
+      const number = /icmp_seq=(\d+)/.exec(line)?.[1]
+      if (number) seen.push(Number(number))
+    }
+  })
+  return seen
+}
