@@ -27,6 +27,7 @@ async function main(): Promise<void> {
   const kernel = await openKernel({ log: words => log.warn(words) })
   const { ephemeral } = await kernel.facts()
 
+  let swept: Promise<unknown> | undefined
   const settler = new Settler({
     kernel,
     store,
@@ -35,13 +36,16 @@ async function main(): Promise<void> {
     // What the kernel holds and damaged records don't may belong to a container that runs.
     sparing: store.complaint !== undefined,
     log,
-    found: present => void engine.abandoned(present),
+    found: present => {
+      swept = Promise.allSettled(engine.abandoned(present))
+    },
   })
   const engine = new Engine({ kernel, store, settler, modes, ephemeral, now: Date.now, log })
   const ipam = new Ipam({ store, clock: Date.now, routes: async () => linkSubnets(), seed: machineId() })
 
   // Before anything is served: after a reboot Docker never tells of its networks again, it only starts containers on them.
   await settler.settle('everything')
+  await swept
   const doorbell = new Doorbell(() => settler.settle('everything'))
   kernel.watch(() => doorbell.ring())
 

@@ -135,8 +135,13 @@ export class Engine implements Networks {
     const links = new Set(present.flatMap(row => (row.kind === 'link' ? row.name : [])))
     return [...this.#records.endpoints.values()]
       .filter(each => each.sandbox !== undefined && each.published.length > 0)
-      .filter(each => !links.has(this.#mode(this.#networkOf(each.network)).hostLink(each)))
+      .filter(each => !links.has(this.#hostLink(each)))
       .map(each => this.unpublish(each.id))
+  }
+
+  #hostLink(endpoint: Endpoint): string {
+    const network = this.network(endpoint.network)
+    return network ? this.#mode(network).hostLink(endpoint) : ''
   }
 
   /**

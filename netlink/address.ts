@@ -57,6 +57,7 @@ function writeFour(out: Writer, value: string, from = 0): void {
       byte = digits = 0
       dots++
     } else {
+      if (digits > 0 && byte === 0) bad(value)
       byte = byte * 10 + code - 48
       if (code < 48 || code > 57 || ++digits > 3 || byte > 255) bad(value)
     }

@@ -32,7 +32,7 @@ export type LinkRef = { index: number } | { name: string }
 
 /**
  * A link to make or what to change of one. `up` sets or clears IFF_UP. `port` are its settings as a port of the bridge
- * that it already is a port of.
+ * that it already is a port of. `alias` is for setLink alone: the kernel passes over it when it makes a link.
  */
 export type LinkSpec = PlainLink &
   (LinkKind | { kind?: never; data?: never }) & { up?: boolean; port?: LinkPort }

@@ -61,7 +61,11 @@ export function streaming(from: Place, address: string, port = 7): Flow {
       await until(all, () => seen.length === sent || child.exitCode !== null).catch(() => undefined)
       const exit = child.exitCode
       child.stdin?.end()
-      assert.equal(exit, null, `the connection to ${address}:${port} broke after line ${seen.length} of ${sent}`)
+      assert.equal(
+        exit,
+        null,
+        `the connection to ${address}:${port} broke after line ${seen.length} of ${sent}`,
+      )
       assert.deepEqual([seen.length, seen.at(-1)], [sent, sent], all)
     },
   }

@@ -92,7 +92,8 @@ onDocker(
       const ann = await bed.run('ann', 'n', { publish: ['8080:80'], restart: 'always' })
       const bob = await bed.run('bob', 'n', { publish: ['8081:80'] })
       // As the kernel does when memory runs out.
-      await again([ann], async () => void process.kill(await machinePid(bed, ann), 'SIGKILL'))
+      const { Pid } = (await ann.inspect()).State
+      await again([ann], async () => void (await bed.host.exec('kill', '-KILL', String(Pid))))
       await works(bed, ann, bob)
       await bed.host.api.getContainer('bob').kill()
       await bed.host.api.getContainer('bob').start()
@@ -192,13 +193,6 @@ async function again(containers: readonly Container[], work: () => Promise<void>
     )
     await one.serves()
   }
-}
-
-/** A container's process 1 by the machine's own number; Docker, in the host's pid namespace, knows it by another. */
-async function machinePid(bed: Bed, container: Container): Promise<number> {
-  const { Pid } = (await container.inspect()).State
-  const pids = await bed.host.exec('cat', `/proc/${Pid}/task/${Pid}/children`)
-  return Number(pids)
 }
 
 /** In tsnetd's place, something that fails whatever it is asked, so that Docker needn't be waited for. */

@@ -44,8 +44,10 @@ const address = fc.oneof(
   fc.uint8Array({ minLength: 4, maxLength: 4 }).map(bytes => ip.read(Buffer.from(bytes), 0, 4)),
   fc.uint8Array({ minLength: 16, maxLength: 16 }).map(bytes => ip.read(Buffer.from(bytes), 0, 16)),
 )
-/** Any of the keys, in any order. */
-const record = (fields: Record<string, fc.Arbitrary<unknown>>) => fc.record(fields, { requiredKeys: [] })
+const plain = (fields: Record<string, fc.Arbitrary<unknown>>) => fc.record(fields, { noNullPrototype: true })
+/** Any of the keys. */
+const record = (fields: Record<string, fc.Arbitrary<unknown>>) =>
+  fc.record(fields, { requiredKeys: [], noNullPrototype: true })
 
 const port = record({
   hairpin: u8,
@@ -55,18 +57,18 @@ const port = record({
   messageAgeTimer: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
 })
 const info = fc.oneof(
-  fc.record({
+  plain({
     kind: fc.constant('bridge'),
     data: record({ ageingTime: u32, vlanProtocol: u16, groupAddr: lladdr }),
     port,
   }),
-  fc.record({
+  plain({
     kind: fc.constant('veth'),
     data: record({
-      peer: fc.record({ name: text, mtu: u32, family: u8, type: u16, index: u16, flags: u32, change: u32 }),
+      peer: plain({ name: text, mtu: u32, family: u8, type: u16, index: u16, flags: u32, change: u32 }),
     }),
   }),
-  fc.record({
+  plain({
     kind: fc.constant('vxlan'),
     data: record({
       id: u32,
@@ -77,11 +79,11 @@ const info = fc.oneof(
     }),
   }),
 )
-const verdict = fc.record({ verdict: record({ code: fc.integer({ min: -5, max: 1 }), chain: text }) })
+const verdict = plain({ verdict: record({ code: fc.integer({ min: -5, max: 1 }), chain: text }) })
 const element = record({
-  key: fc.record({ value: raw }),
-  keyEnd: fc.record({ value: raw }),
-  data: fc.oneof(fc.record({ value: raw }), verdict),
+  key: plain({ value: raw }),
+  keyEnd: plain({ value: raw }),
+  data: fc.oneof(plain({ value: raw }), verdict),
   flags: u32,
   userdata: raw,
 })
@@ -133,7 +135,8 @@ describe('netlink codec, any value', () => {
           assert.equal(bytes.length % 4, 0)
           const back = body.read(bytes, 0, bytes.length)
           for (const [key, each] of Object.entries(value as object)) assert.deepEqual(back[key], each, key)
-          assert.deepEqual(written(body, back), bytes.length === 0 ? bytes : written(body, back))
+          const again = written(body, back)
+          assert.deepEqual(body.read(again, 0, again.length), back)
         }),
       )
     })
@@ -167,7 +170,6 @@ describe('netlink codec, any value', () => {
       fc.property(alike, value => {
         const taken = accepted(() => ip.write(new Writer(), value))
         if (taken) assert.notEqual(isIP(value), 0, value)
-        // Leading zeroes are the one thing where we are laxer nowhere and node:net stricter for IPv4.
         if (isIP(value)) assert.ok(taken, value)
       }),
       { numRuns: 3000 },
