@@ -27,10 +27,16 @@ let subnets = 0
 function networkOptions(name: string, driver: Driver): Docker.NetworkCreateOptions {
   const number = subnets++
   const Subnet = `10.${100 + (number >> 8)}.${number & 255}.0/24`
-  return { Name: name, Driver: driver, CheckDuplicate: false, IPAM: { Driver: 'default', Config: [{ Subnet }] } }
+  return {
+    Name: name,
+    Driver: driver,
+    CheckDuplicate: false,
+    IPAM: { Driver: 'default', Config: [{ Subnet }] },
+  }
 }
 
-const makeNetwork = (api: Docker, name: string, driver: Driver) => api.createNetwork(networkOptions(name, driver))
+const makeNetwork = (api: Docker, name: string, driver: Driver) =>
+  api.createNetwork(networkOptions(name, driver))
 
 /** Its networks' names come after `bridge`, so that connecting never moves the container's gateway. */
 async function makeContainer(api: Docker, name: string, network?: string): Promise<Docker.Container> {
@@ -43,7 +49,11 @@ async function makeContainer(api: Docker, name: string, network?: string): Promi
 }
 
 /** Every operation once, on a network that many others may be on. */
-async function operate(api: Docker, driver: Driver, runner: Docker.Container): Promise<Record<string, number>> {
+async function operate(
+  api: Docker,
+  driver: Driver,
+  runner: Docker.Container,
+): Promise<Record<string, number>> {
   let passing: Docker.Network | undefined
   const create = await timed(async () => {
     passing = await makeNetwork(api, `t-${driver}-passing`, driver)
@@ -86,7 +96,10 @@ async function startFloor(host: Host): Promise<Line> {
   const project = resolve(import.meta.dirname, '..')
   const argv = [join(project, 'dist/node'), join(import.meta.dirname, 'floor.js'), inside, '8']
   const [command = '', ...args] = host.enter(...argv)
-  spawn(command, args, { stdio: 'inherit', env: { ...process.env, LD_LIBRARY_PATH: join(project, 'dist/lib') } })
+  spawn(command, args, {
+    stdio: 'inherit',
+    env: { ...process.env, LD_LIBRARY_PATH: join(project, 'dist/lib') },
+  })
   await until('the floor to listen', () => existsSync(host.path(inside)))
   return Line.open(host.path(inside))
 }

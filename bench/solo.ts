@@ -3,7 +3,14 @@ import { once } from 'node:events'
 import { mkdirSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { addNamespace, deleteNamespace, netnsPath, onExit, ownFolder, ownName } from '../test/bed/namespace.ts'
+import {
+  addNamespace,
+  deleteNamespace,
+  netnsPath,
+  onExit,
+  ownFolder,
+  ownName,
+} from '../test/bed/namespace.ts'
 import { until } from '../test/bed/until.ts'
 import { Line, spread } from './line.ts'
 
@@ -32,7 +39,11 @@ export class Solo {
 
   tsnetd(): Promise<Server> {
     const [socket, state] = [join(this.folder, 'tsnet.sock'), join(this.folder, 'state')]
-    const env = { TSNET_SOCKET: socket, TSNET_STATE: state, TSNET_DOCKER: join(this.folder, 'no-docker.sock') }
+    const env = {
+      TSNET_SOCKET: socket,
+      TSNET_STATE: state,
+      TSNET_DOCKER: join(this.folder, 'no-docker.sock'),
+    }
     return this.#start([join(project, 'dist/tsnetd')], env, socket)
   }
 
@@ -131,7 +142,8 @@ export class Server {
   }
 }
 
-const hex = (kind: number, number: number) => (kind * 0x1000000 + number).toString(16).padStart(8, '0').repeat(8)
+const hex = (kind: number, number: number) =>
+  (kind * 0x1000000 + number).toString(16).padStart(8, '0').repeat(8)
 
 /** A network as dockerd would create it: 10.N.0.0/16. */
 export const network = (number: number) => hex(1, number)
@@ -140,9 +152,7 @@ export function createNetwork(line: Line, number: number): Promise<string> {
   return line.ask('NetworkDriver.CreateNetwork', {
     NetworkID: network(number),
     Options: { 'com.docker.network.enable_ipv6': false, 'com.docker.network.generic': {} },
-    IPv4Data: [
-      { AddressSpace: 'LocalDefault', Pool: `10.${number}.0.0/16`, Gateway: `10.${number}.0.1/16` },
-    ],
+    IPv4Data: [{ AddressSpace: 'LocalDefault', Pool: `10.${number}.0.0/16`, Gateway: `10.${number}.0.1/16` }],
     IPv6Data: [],
   })
 }

@@ -6,6 +6,7 @@ import type { Step } from '../core/rows.ts'
 import type { Result } from './linux.ts'
 import type { Calls, Message, WorkerData } from './messages.ts'
 
+export { befriendFirewalld } from './firewalld.ts'
 export { LINK_GROUP } from './names.ts'
 
 export type Options = {

@@ -22,7 +22,8 @@ import type { Accepts } from './accepts.ts'
 import type { Addresses } from './addresses.ts'
 import type { Generations } from './generations.ts'
 import { legacyFilter } from './iptables.ts'
-import { type Links, marks } from './links.ts'
+import { marks } from './linkplan.ts'
+import type { Links } from './links.ts'
 import { containerEnd, ENGINE_BRIDGE, LINK_GROUP, made, TABLE, TRASH_GROUP } from './names.ts'
 
 /** rtnetlink's messages (linux/rtnetlink.h). */

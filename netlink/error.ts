@@ -1,9 +1,14 @@
 import { getSystemErrorMap } from 'node:util'
 
-const names = getSystemErrorMap()
-
-/** ERESTART is nf_tables' answer to a stale generation; it has no name in libuv. */
-const kernelOnly = new Map([[85, 'ERESTART']])
+/** libuv's names and words, and the kernel's own where libuv has none or another (include/uapi/asm-generic/errno.h). */
+const names = new Map(getSystemErrorMap())
+for (const [errno, name, words] of [
+  [54, 'EXFULL', 'exchange full'],
+  [85, 'ERESTART', 'the rule set has moved on'],
+  [95, 'EOPNOTSUPP', 'operation not supported'],
+  [524, 'ENOTSUPP', 'operation not supported'],
+] as const)
+  names.set(-errno, [name, words])
 
 /** What the kernel refused, or what it sent that doesn't follow its own format (`EBADMSG`). */
 export class NetlinkError extends Error {
@@ -36,7 +41,7 @@ export class NetlinkError extends Error {
     words?: string,
     where?: { offset?: number | undefined; index?: number | undefined },
   ): NetlinkError {
-    const [name, text] = names.get(-errno) ?? [kernelOnly.get(errno) ?? `E${errno}`, 'unknown error']
+    const [name, text] = names.get(-errno) ?? [`E${errno}`, 'unknown error']
     return new NetlinkError(name, errno, words ?? `${step}: ${text}`, where)
   }
 

@@ -48,7 +48,7 @@ export class DiskStore implements Store {
   readonly #group = new Group<Put>(puts => this.#commit(puts))
   #seal: Seal
   /** Why nothing more can be written. */
-  #ended?: Error
+  #broken?: Error
   #closed?: Promise<void>
 
   constructor(parts: Parts) {
@@ -68,7 +68,7 @@ export class DiskStore implements Store {
 
   /** Changes are written as they are now, whatever the caller does with them later. An error leaves `records` as they were. */
   async write(changes: readonly Change[]): Promise<void> {
-    if (this.#ended) throw this.#ended
+    if (this.#closed) throw new Error('the store is closed')
     try {
       await this.#group.add(changes.map(toPut))
     } catch (error) {
@@ -76,13 +76,13 @@ export class DiskStore implements Store {
     }
   }
 
+  /** Finishes what was asked for. */
   close(): Promise<void> {
     this.#closed ??= this.#close()
     return this.#closed
   }
 
   async #close(): Promise<void> {
-    this.#ended ??= new Error('the store is closed')
     await this.#group.idle()
     this.#database.close()
     closeSync(this.#log)
@@ -91,7 +91,7 @@ export class DiskStore implements Store {
   }
 
   async #commit(puts: readonly Put[]): Promise<void> {
-    if (this.#ended) throw this.#ended
+    if (this.#broken) throw this.#broken
     this.#seal = this.#transact(puts)
     await this.#flush()
     this.#mark.write(this.#seal.commits)
@@ -142,8 +142,8 @@ export class DiskStore implements Store {
       await flush(this.#log)
     } catch (error) {
       const words = `flushing failed (${(error as Error).message}): restart tsnetd when the disk works again`
-      this.#ended = new StepError(`keep records in ${this.#parts.directory}`, 'EIO', words)
-      throw this.#ended
+      this.#broken = new StepError(`keep records in ${this.#parts.directory}`, 'EIO', words)
+      throw this.#broken
     }
   }
 }

@@ -31,5 +31,5 @@ export function reseal(seal: Seal, before: Row | undefined, after: Row | undefin
 }
 
 function checksum(kind: string, id: string, json: string): number {
-  return crc32(JSON.stringify([kind, id, json]))
+  return crc32(`${kind} ${id}\n${json}`)
 }

@@ -3,10 +3,7 @@ import { attribute, attributes } from '../attributes.ts'
 import { s32, text, u8, u32 } from '../codec.ts'
 import { body, command, type Dump, dump, NLM_F, type Request } from '../message.ts'
 import { struct } from '../struct.ts'
-
-const RTM_NEWADDR = 20
-const RTM_DELADDR = 21
-const RTM_GETADDR = 22
+import { RTM } from './types.ts'
 
 /** Flags of an address (linux/if_addr.h). */
 export const IFA_F = {
@@ -49,6 +46,9 @@ export type AddressSpec = Parameters<typeof addressBody.write>[1]
 /** `address` is the prefix, which on a point-to-point link is the peer's; `local` is our own and absent for IPv6. */
 export type Address = ReturnType<typeof addressBody.read>
 
+/** Reads the body of an RTM_NEWADDR or RTM_DELADDR event. */
+export const readAddress = addressBody.read
+
 /** An address in CIDR form on a link. */
 export type OnLink = {
   index: number
@@ -76,16 +76,16 @@ function spec({ index, cidr, ...rest }: OnLink): AddressSpec {
 
 /** `ip address add`. EEXIST when it is there. */
 export const newAddress = (address: OnLink): Request<undefined> =>
-  command(RTM_NEWADDR, NLM_F.CREATE | NLM_F.EXCL, addressBody, spec(address))
+  command(RTM.NEWADDR, NLM_F.CREATE | NLM_F.EXCL, addressBody, spec(address))
 
 /** `ip address replace`: adds it or changes its flags and lifetimes. */
 export const replaceAddress = (address: OnLink): Request<undefined> =>
-  command(RTM_NEWADDR, NLM_F.CREATE | NLM_F.REPLACE, addressBody, spec(address))
+  command(RTM.NEWADDR, NLM_F.CREATE | NLM_F.REPLACE, addressBody, spec(address))
 
 /** `ip address del`. EADDRNOTAVAIL when it isn't there. */
 export const delAddress = (address: OnLink): Request<undefined> =>
-  command(RTM_DELADDR, 0, addressBody, spec(address))
+  command(RTM.DELADDR, 0, addressBody, spec(address))
 
 /** `ip address show`; of one link or family only, when asked. */
 export const dumpAddresses = (filter: { index?: number; family?: number } = {}): Dump<Address> =>
-  dump(RTM_GETADDR, addressBody, filter, addressBody)
+  dump(RTM.GETADDR, addressBody, filter, addressBody)

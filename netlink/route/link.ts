@@ -3,11 +3,8 @@ import { body, command, type Dump, dump, NLM_F, query, type Request } from '../m
 import { bridgePortSet } from './bridge.ts'
 import { type LinkKind, type LinkPort, linkInfo } from './linkinfo.ts'
 import { ifinfomsg, type PlainLink, type plainLinkBody, plainLinkTable } from './plainlink.ts'
+import { RTM } from './types.ts'
 
-const RTM_NEWLINK = 16
-const RTM_DELLINK = 17
-const RTM_GETLINK = 18
-const RTM_SETLINK = 19
 const AF_BRIDGE = 7
 const IFF_UP = 1
 /** Statistics cost the kernel more than all the rest of a link's answer (RTEXT_FILTER_SKIP_STATS). */
@@ -63,29 +60,29 @@ export const readLink = link.read
 
 /** `ip link add`. EEXIST when the name is taken. */
 export const newLink = (spec: LinkSpec): Request<undefined> =>
-  command(RTM_NEWLINK, NLM_F.CREATE | NLM_F.EXCL, linkBody, toWire(spec))
+  command(RTM.NEWLINK, NLM_F.CREATE | NLM_F.EXCL, linkBody, toWire(spec))
 
 /** `ip link set`: changes what is named and leaves the rest alone. ENODEV when there is no such link. */
 export const setLink = (ref: LinkRef & LinkSpec): Request<undefined> =>
-  command(RTM_NEWLINK, 0, linkBody, toWire(ref))
+  command(RTM.NEWLINK, 0, linkBody, toWire(ref))
 
 /** `ip link del`; with `group`, every link of that group in one go. */
 export const delLink = (ref: LinkRef | { group: number }): Request<undefined> =>
-  command(RTM_DELLINK, 0, linkBody, ref)
+  command(RTM.DELLINK, 0, linkBody, ref)
 
 /** `ip link show dev`, without statistics. ENODEV when there is no such link. */
 export const getLink = (ref: LinkRef): Request<Link> =>
-  query(RTM_GETLINK, linkBody, { ...ref, extMask: SKIP_STATS }, link)
+  query(RTM.GETLINK, linkBody, { ...ref, extMask: SKIP_STATS }, link)
 
 /** `ip link show`, without statistics; only the ports of `master` or the links of a kind, when asked. */
 export const dumpLinks = (
   filter: { master?: number; kind?: Exclude<Link['kind'], undefined | 'other'> } = {},
-): Dump<Link> => dump(RTM_GETLINK, linkBody, { ...toWire(filter as LinkSpec), extMask: SKIP_STATS }, link)
+): Dump<Link> => dump(RTM.GETLINK, linkBody, { ...toWire(filter as LinkSpec), extMask: SKIP_STATS }, link)
 
 /** `bridge link set dev`: a bridge port's settings through AF_BRIDGE, the way without IFLA_INFO_SLAVE_DATA. */
 export const setBridgePort = (index: number, port: LinkPort): Request<undefined> =>
-  command(RTM_SETLINK, 0, portBody, { family: AF_BRIDGE, index, port })
+  command(RTM.SETLINK, 0, portBody, { family: AF_BRIDGE, index, port })
 
 /** `bridge link show`: every link that is a port of some bridge. */
 export const dumpBridgePorts = (): Dump<ReturnType<typeof portBody.read>> =>
-  dump(RTM_GETLINK, portBody, { family: AF_BRIDGE }, portBody)
+  dump(RTM.GETLINK, portBody, { family: AF_BRIDGE }, portBody)

@@ -3,10 +3,8 @@ import { attribute, attributes } from '../attributes.ts'
 import { be16, s32, u8, u16, u32 } from '../codec.ts'
 import { body, command, type Dump, dump, NLM_F, type Request } from '../message.ts'
 import { struct } from '../struct.ts'
+import { RTM } from './types.ts'
 
-const RTM_NEWNEIGH = 28
-const RTM_DELNEIGH = 29
-const RTM_GETNEIGH = 30
 const AF_INET = 2
 const AF_BRIDGE = 7
 const AF_INET6 = 10
@@ -78,15 +76,15 @@ const neighbour = (spec: NeighbourSpec): Wire => ({
 
 /** `ip neighbour add`. EEXIST when the address is known. */
 export const newNeighbour = (spec: NeighbourSpec): Request<undefined> =>
-  command(RTM_NEWNEIGH, NLM_F.CREATE | NLM_F.EXCL, neighbourBody, neighbour(spec))
+  command(RTM.NEWNEIGH, NLM_F.CREATE | NLM_F.EXCL, neighbourBody, neighbour(spec))
 
 /** `ip neighbour replace`. */
 export const replaceNeighbour = (spec: NeighbourSpec): Request<undefined> =>
-  command(RTM_NEWNEIGH, NLM_F.CREATE | NLM_F.REPLACE, neighbourBody, neighbour(spec))
+  command(RTM.NEWNEIGH, NLM_F.CREATE | NLM_F.REPLACE, neighbourBody, neighbour(spec))
 
 /** `ip neighbour del`: by link and address alone. ENOENT when it isn't there. */
 export const delNeighbour = ({ index, dst }: { index: number; dst: string }): Request<undefined> =>
-  command(RTM_DELNEIGH, 0, neighbourBody, neighbour({ index, dst }))
+  command(RTM.DELNEIGH, 0, neighbourBody, neighbour({ index, dst }))
 
 /** `ip neighbour show`; of one family, link or master only, when asked. */
 export const dumpNeighbours = (
@@ -94,7 +92,7 @@ export const dumpNeighbours = (
 ): Dump<Neighbour> => {
   const { index, ...rest } = filter
   return dump(
-    RTM_GETNEIGH,
+    RTM.GETNEIGH,
     neighbourBody,
     index === undefined ? rest : { ...rest, ifindex: index },
     neighbourBody,
@@ -126,20 +124,20 @@ const fdb = (spec: FdbSpec): Wire => ({
 
 /** `bridge fdb add`. EEXIST when the MAC is known there. */
 export const newFdb = (spec: FdbSpec): Request<undefined> =>
-  command(RTM_NEWNEIGH, NLM_F.CREATE | NLM_F.EXCL, neighbourBody, fdb(spec))
+  command(RTM.NEWNEIGH, NLM_F.CREATE | NLM_F.EXCL, neighbourBody, fdb(spec))
 
 /** `bridge fdb append`: one more destination of a MAC, which only the all-zero or a multicast one may have. */
 export const appendFdb = (spec: FdbSpec): Request<undefined> =>
-  command(RTM_NEWNEIGH, NLM_F.CREATE | NLM_F.APPEND, neighbourBody, fdb(spec))
+  command(RTM.NEWNEIGH, NLM_F.CREATE | NLM_F.APPEND, neighbourBody, fdb(spec))
 
 /** `bridge fdb replace`. */
 export const replaceFdb = (spec: FdbSpec): Request<undefined> =>
-  command(RTM_NEWNEIGH, NLM_F.CREATE | NLM_F.REPLACE, neighbourBody, fdb(spec))
+  command(RTM.NEWNEIGH, NLM_F.CREATE | NLM_F.REPLACE, neighbourBody, fdb(spec))
 
 /** `bridge fdb del`. ENOENT when it isn't there. */
 export const delFdb = (spec: FdbSpec): Request<undefined> =>
-  command(RTM_DELNEIGH, 0, neighbourBody, fdb(spec))
+  command(RTM.DELNEIGH, 0, neighbourBody, fdb(spec))
 
 /** `bridge fdb show`; of one link or of one bridge's ports, when asked. */
 export const dumpFdb = (filter: { index?: number; master?: number } = {}): Dump<Neighbour> =>
-  dump(RTM_GETNEIGH, neighbourBody, { family: AF_BRIDGE, ...filter }, neighbourBody)
+  dump(RTM.GETNEIGH, neighbourBody, { family: AF_BRIDGE, ...filter }, neighbourBody)

@@ -3,10 +3,7 @@ import { attribute, attributes } from '../attributes.ts'
 import { be64, text, u8, u16, u32 } from '../codec.ts'
 import { body, command, type Dump, dump, NLM_F, type Request } from '../message.ts'
 import { struct } from '../struct.ts'
-
-const RTM_NEWRULE = 32
-const RTM_DELRULE = 33
-const RTM_GETRULE = 34
+import { RTM } from './types.ts'
 
 /** `action` of a rule (linux/fib_rules.h). */
 export const FR_ACT = { TO_TBL: 1, GOTO: 2, NOP: 3, BLACKHOLE: 6, UNREACHABLE: 7, PROHIBIT: 8 } as const
@@ -76,12 +73,12 @@ function spec({ from, to, ...rest }: PolicySpec): Wire {
 
 /** `ip rule add`. EEXIST when the very same rule is there. */
 export const newPolicy = (rule: PolicySpec): Request<undefined> =>
-  command(RTM_NEWRULE, NLM_F.CREATE | NLM_F.EXCL, policyBody, spec(rule))
+  command(RTM.NEWRULE, NLM_F.CREATE | NLM_F.EXCL, policyBody, spec(rule))
 
 /** `ip rule del`: the first rule that has all that is given. ENOENT when there is none. */
 export const delPolicy = (rule: PolicySpec): Request<undefined> =>
-  command(RTM_DELRULE, 0, policyBody, spec(rule))
+  command(RTM.DELRULE, 0, policyBody, spec(rule))
 
 /** `ip rule show`. */
 export const dumpPolicies = (filter: { family?: number } = {}): Dump<Policy> =>
-  dump(RTM_GETRULE, policyBody, filter, policyBody)
+  dump(RTM.GETRULE, policyBody, filter, policyBody)

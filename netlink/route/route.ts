@@ -3,10 +3,7 @@ import { attribute, attributes } from '../attributes.ts'
 import { be16, raw, s32, text, u8, u32 } from '../codec.ts'
 import { body, command, type Dump, dump, NLM_F, query, type Request } from '../message.ts'
 import { struct } from '../struct.ts'
-
-const RTM_NEWROUTE = 24
-const RTM_DELROUTE = 25
-const RTM_GETROUTE = 26
+import { RTM } from './types.ts'
 
 /** `rtm_type` (linux/rtnetlink.h). */
 export const RTN = {
@@ -149,15 +146,15 @@ function spec(route: RouteSpec): Wire {
 
 /** `ip route add`. EEXIST when there is one of that destination, metric and table. */
 export const newRoute = (route: RouteSpec): Request<undefined> =>
-  command(RTM_NEWROUTE, NLM_F.CREATE | NLM_F.EXCL, routeBody, spec(route))
+  command(RTM.NEWROUTE, NLM_F.CREATE | NLM_F.EXCL, routeBody, spec(route))
 
 /** `ip route replace`. */
 export const replaceRoute = (route: RouteSpec): Request<undefined> =>
-  command(RTM_NEWROUTE, NLM_F.CREATE | NLM_F.REPLACE, routeBody, spec(route))
+  command(RTM.NEWROUTE, NLM_F.CREATE | NLM_F.REPLACE, routeBody, spec(route))
 
 /** `ip route del`: the first that has all that is given, of any scope and protocol unless those are named. ESRCH when there is none. */
 export const delRoute = (route: RouteSpec): Request<undefined> =>
-  command(RTM_DELROUTE, 0, routeBody, {
+  command(RTM.DELROUTE, 0, routeBody, {
     ...spec(route),
     scope: route.scope ?? RT_SCOPE.NOWHERE,
     protocol: route.protocol ?? RTPROT.UNSPEC,
@@ -168,7 +165,7 @@ export const delRoute = (route: RouteSpec): Request<undefined> =>
 export const getRoute = (address: string): Request<Route> => {
   const six = address.includes(':')
   return query(
-    RTM_GETROUTE,
+    RTM.GETROUTE,
     routeBody,
     { family: six ? AF_INET6 : AF_INET, dstLength: six ? 128 : 32, flags: RTM_F_LOOKUP_TABLE, dst: address },
     routeBody,
@@ -178,4 +175,4 @@ export const getRoute = (address: string): Request<Route> => {
 /** `ip route show`; the kernel filters by table, out link, protocol and type, given a family. */
 export const dumpRoutes = (
   filter: { family?: number; table?: number; oif?: number; protocol?: number; type?: number } = {},
-): Dump<Route> => dump(RTM_GETROUTE, routeBody, filter, routeBody)
+): Dump<Route> => dump(RTM.GETROUTE, routeBody, filter, routeBody)

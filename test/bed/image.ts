@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
@@ -11,7 +12,8 @@ const tools = ['busybox', 'socat', 'ping', 'iperf3']
  * name and client address), on 9/udp with host name, client address and the line it got, and on 7/tcp as an echo.
  */
 export async function imageTar(root: string): Promise<string> {
-  const tar = join(root, 'image.tar')
+  const scripts = createHash('sha256').update(serveScript + cgiScript + datagramScript)
+  const tar = join(root, `image-${scripts.digest('hex').slice(0, 8)}.tar`)
   if (existsSync(tar)) return tar
   const tree = await mkdtemp(join(root, 'image.'))
   try {
@@ -52,11 +54,12 @@ async function furnish(root: string, tree: string): Promise<void> {
   await writeFile(join(tree, 'www/cgi-bin/who'), cgiScript, { mode: 0o755 })
 }
 
+// An empty datagram, which some clients send at their end, must not keep a server waiting for its line.
 // Process 1 gets no default handlers from the kernel: without the trap each stop would take Docker's ten seconds.
 const serveScript = `#!/bin/sh
 trap 'exit 0' TERM
 httpd -h /www
-socat UDP6-RECVFROM:9,ipv6only=0,fork EXEC:/bin/who-am-i &
+socat UDP6-RECVFROM:9,ipv6only=0,fork,null-eof EXEC:/bin/who-am-i &
 socat TCP6-LISTEN:7,ipv6only=0,reuseaddr,fork EXEC:cat &
 sleep 99999999 &
 wait

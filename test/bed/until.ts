@@ -32,7 +32,7 @@ export async function eventually(assertion: () => void | Promise<void>, deadline
       return await assertion()
     } catch (error) {
       if (Date.now() > end) throw error
-      await pause(50)
+      await pause(150)
     }
   }
 }

@@ -28,7 +28,7 @@ export async function whoByDatagram(
   port = 9,
   seconds = 5,
 ): Promise<string | undefined> {
-  const target = `UDP${address.includes(':') ? 6 : 4}:${literal(address)}:${port}`
+  const target = `UDP${address.includes(':') ? 6 : 4}:${literal(address)}:${port},shut-none`
   const dialogue = 'SYSTEM:echo hello; read line; echo "$line" >&2'
   const { stderr } = await from.attempt(['timeout', `${seconds}`, 'socat', '-t0.01', target, dialogue])
   const said = /^(\S+) (\S+) hello$/m.exec(stderr)
@@ -46,7 +46,7 @@ function plainAddress(text: string): string {
   return [high >> 8, high & 255, low >> 8, low & 255].join('.')
 }
 
-/** Whether a port is closed for TCP: neither an answer nor a handshake, whatever is asked for half a second or more. */
+/** Whether nobody answers at a TCP port for a second. */
 export async function closed(from: Place, address: string, port = 80): Promise<boolean> {
   return (await who(from, address, port, 1)) === undefined
 }

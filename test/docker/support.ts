@@ -171,6 +171,17 @@ export class Bed {
     return this.host.docker(...args)
   }
 
+  /** While the machine outside sends packets for a subnet by way of the host, as a hostile neighbour would. */
+  async routed(subnet: string, work: () => Promise<void>): Promise<void> {
+    const gateway = subnet.includes(':') ? this.ipv6 : this.ipv4
+    await this.outside.exec('ip', 'route', 'add', subnet, 'via', gateway)
+    try {
+      await work()
+    } finally {
+      await this.outside.exec('ip', 'route', 'delete', subnet)
+    }
+  }
+
   /** `docker network create` with our driver. */
   async network(name: string, options: NetworkOptions = {}): Promise<void> {
     const { subnets = [], opt = {}, internal = false, ipv4, ipam = 'default', labels = {} } = options

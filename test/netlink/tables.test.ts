@@ -4,6 +4,7 @@ import { extendedAck } from '../../netlink/acknowledgement.ts'
 import type { AttributeSet, Table } from '../../netlink/attributes.ts'
 import { batchSet } from '../../netlink/netfilter/batch.ts'
 import * as conntrack from '../../netlink/netfilter/conntrack.ts'
+import * as events from '../../netlink/netfilter/events.ts'
 import * as nftables from '../../netlink/netfilter/tables.ts'
 import * as address from '../../netlink/route/address.ts'
 import * as bridge from '../../netlink/route/bridge.ts'
@@ -30,7 +31,7 @@ const headers = [
   'netfilter/nfnetlink_conntrack.h',
 ]
 
-/** AF_INET6 is the C library's; the batch's generation is an enum that begins elsewhere. */
+/** AF_INET6 is declared by the C library. */
 const numbers = new Map<string, number>([['AF_INET6', 10]])
 
 /** Enums as C counts them: one more than the one before unless a number or an earlier name is given. */

@@ -79,6 +79,14 @@ export function storeContract(
       assert.deepEqual(store.records, emptyRecords())
     }))
 
+  it('finishes what was asked for before it is closed', () =>
+    using(async store => {
+      const written = Promise.all([store.write([put('a')]), store.write([put('b')])])
+      await store.close()
+      await written
+      assert.deepEqual([...store.records.pools.keys()], ['a', 'b'])
+    }))
+
   it('refuses to write once closed', () =>
     using(async store => {
       await store.close()
