@@ -1,31 +1,16 @@
 import { StepError } from '../core/errors.ts'
 import type { Facts, Kernel, Outcome, Scope } from '../core/faces.ts'
 import { line, stepLine } from '../core/lines.ts'
-import type { ChainRow, ElementRow, LinkRow, PortRow, Row, SetRow, Step, SysctlRow } from '../core/rows.ts'
+import type { LinkRow, PortRow, Row, Step, SysctlRow } from '../core/rows.ts'
 import { key } from '../core/rows.ts'
+import { chain, element, type Plan, set } from './fakerules.ts'
 import { encodeFields } from './fields.ts'
 import { ENGINE_BRIDGE, made, needsAlias, validLinkName } from './names.ts'
 import { about, ordered } from './order.ts'
 import { linkOf } from './sysctls.ts'
-import { references } from './text.ts'
-import { type FakeLink, portOf, World } from './world.ts'
+import { Errno, type FakeLink, fail, portOf, World } from './world.ts'
 
 export { World }
-
-class Errno extends Error {
-  readonly code: string
-  constructor(code: string, words: string) {
-    super(words)
-    this.code = code
-  }
-}
-
-function fail(code: string, words: string): never {
-  throw new Errno(code, words)
-}
-
-/** Chains as one apply() is about to leave them; undefined where it deletes them. */
-type Plan = ReadonlyMap<string, ChainRow | undefined>
 
 /**
  * A kernel in memory that passes the same contract suite as Linux. `world` is the namespace: a second kernel on the same
@@ -114,11 +99,11 @@ export class FakeKernel implements Kernel {
       case 'sysctl':
         return this.#sysctl(step.verb, row)
       case 'chain':
-        return this.#chain(step.verb, row, plan)
+        return chain(this.world, step.verb, row, plan)
       case 'set':
-        return this.#set(step.verb, row)
+        return set(this.world, step.verb, row)
       case 'element':
-        return this.#element(step.verb, row)
+        return element(this.world, step.verb, row)
       case 'port':
         return this.#port(step.verb, row)
       case 'accept':
@@ -208,59 +193,6 @@ export class FakeKernel implements Kernel {
     const link = linkOf(at)
     const there = this.world.sysctls.get(at)
     return there ?? (link !== undefined && this.world.links.has(link) ? '0' : undefined)
-  }
-
-  #chain(verb: Step['verb'], row: ChainRow, plan: Plan): unknown {
-    const { chains, sets } = this.world
-    if (verb === 'delete') return this.#deleteChain(row.name, plan)
-    if (verb === 'add' && chains.has(row.name)) fail('EEXIST', 'the chain is there')
-    if (verb === 'set' && !chains.has(row.name)) fail('ENOENT', 'no such chain')
-    const uses = references(row.rules)
-    for (const name of uses.sets) if (!sets.has(name)) fail('ENOENT', `no such set ${name}`)
-    for (const name of uses.chains) {
-      if (!chains.has(name) && !plan.get(name)) fail('ENOENT', `no such chain ${name}`)
-    }
-    chains.set(row.name, row)
-  }
-
-  #deleteChain(name: string, plan: Plan): void {
-    const { chains, elements } = this.world
-    const staying = [...chains.values()].map(chain => (plan.has(chain.name) ? plan.get(chain.name) : chain))
-    const jumps = staying.some(chain => references(chain?.rules ?? []).chains.has(name))
-    const verdicts = [...elements.values()].some(({ value }) => references(value ?? []).chains.has(name))
-    if (jumps || verdicts) fail('EBUSY', 'the chain is in use')
-    chains.delete(name)
-  }
-
-  #set(verb: Step['verb'], row: SetRow): void {
-    const { chains, sets, elements } = this.world
-    if (verb === 'add' && sets.has(row.name)) fail('EEXIST', 'the set is there')
-    const used = [...chains.values()].some(chain => references(chain.rules).sets.has(row.name))
-    if (verb === 'delete' && used) fail('EBUSY', 'the set is in use')
-    for (const [at, element] of elements) if (element.set === row.name) elements.delete(at)
-    verb === 'delete' ? sets.delete(row.name) : sets.set(row.name, row)
-  }
-
-  #element(verb: Step['verb'], row: ElementRow): unknown {
-    const { elements } = this.world
-    if (verb === 'delete') return elements.delete(key(row))
-    this.#checkElement(row)
-    if (verb === 'add' && elements.has(key(row))) fail('EEXIST', 'the element is there')
-    elements.set(key(row), row)
-  }
-
-  #checkElement(row: ElementRow): void {
-    const set = this.world.sets.get(row.set) ?? fail('ENOENT', `no such set ${row.set}`)
-    if (!encodeFields(set.type, row.key, set.interval ?? false))
-      fail('EINVAL', 'the key does not fit the set')
-    if ((set.value === undefined) !== (row.value === undefined))
-      fail('EINVAL', 'the value does not fit the set')
-    if (set.value === undefined || row.value === undefined) return
-    if (set.value !== 'verdict' && !encodeFields(set.value, row.value, false))
-      fail('EINVAL', 'the value does not fit the set')
-    for (const name of references(row.value).chains) {
-      if (!this.world.chains.has(name)) fail('ENOENT', `no such chain ${name}`)
-    }
   }
 
   #port(verb: Step['verb'], row: PortRow): unknown {

@@ -41,12 +41,7 @@ export function plan({ verb, row }: Placed<LinkRow>['step'], links: ReadonlyMap<
   if (verb === 'set') return present ? { requests: change(row, present, master?.index) } : absent(row)
   if (verb === 'add' && present) return adopt(row, present)
   if (present && !made(marks(present))) return { code: 'EPERM', words: 'the link is not ours' }
-  const peer = links.get(row.peer?.name ?? '')
-  const gone = [there, peer].filter(link => link && (link === there || link.group === TRASH_GROUP))
-  const first = [
-    ...new Set(gone.map(link => (link?.link === there?.index && there ? there : link))),
-  ] as Link[]
-  const clear = first.map(({ index }) => delLink({ index }))
+  const clear = there ? [delLink({ index: there.index })] : []
   return { requests: [...clear, ...create(row, master?.index)], cleared: clear.length }
 }
 

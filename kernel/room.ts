@@ -14,9 +14,13 @@ export interface Room {
   apply(steps: readonly Placed[], report: Report): void
 }
 
+/** Without a name in Node: what a bridge answers whose ports are all taken (BR_MAX_PORTS in net/bridge/br_private.h). */
+const EXFULL = 'E54'
+
 /** The failure in whatever was thrown; what has no errno is a defect and goes on flying. */
 export function failure(error: unknown): Failure {
   const { code, message } = error as { code?: unknown; message?: string }
   if (typeof code !== 'string' || !/^E[A-Z0-9]+$/.test(code)) throw error
+  if (code === EXFULL) return { code: 'EXFULL', words: 'no room for more: a bridge has 1023 ports' }
   return { code, words: message ?? code }
 }

@@ -69,3 +69,15 @@ export function portOf(
 ): LinkRow {
   return master === undefined ? row : { ...row, master }
 }
+
+export class Errno extends Error {
+  readonly code: string
+  constructor(code: string, words: string) {
+    super(words)
+    this.code = code
+  }
+}
+
+export function fail(code: string, words: string): never {
+  throw new Errno(code, words)
+}

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, openSync, readlinkSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readlinkSync } from 'node:fs'
 import { isMainThread, Worker } from 'node:worker_threads'
 import * as nl from '@tsnet/netlink'
 
@@ -61,8 +61,7 @@ describe('netlink and this machine’s kernel', () => {
     })
 
     it('leaks no descriptor, also when opening fails', () => {
-      const open = () =>
-        Number(execFileSync('sh', ['-c', `ls /proc/${process.pid}/fd | wc -l`], { encoding: 'utf8' }))
+      const open = () => readdirSync('/proc/self/fd').length
       const before = open()
       for (let i = 0; i < 20; i++) {
         nl.open({ protocol: 'route', namespace }).close()
@@ -123,9 +122,8 @@ describe('netlink and this machine’s kernel', () => {
     it('gives a veth’s peer what was asked for it, in another namespace too', () => {
       const fd = openSync(`/run/netns/${other}`, 'r')
       const peer = { name: 'far', mtu: 1280, address: '02:00:00:00:00:0a', netNsFd: fd }
-      route.request(
-        nl.newLink({ name: 'near', kind: 'veth', data: { peer }, afSpec: { inet6: { addrGenMode: 1 } } }),
-      )
+      route.request(nl.newLink({ name: 'near', kind: 'veth', data: { peer } }))
+      route.request(nl.setLink({ name: 'near', afSpec: { inet6: { addrGenMode: 1 } } }))
       closeSync(fd)
       using there = nl.open({ protocol: 'route', namespace: `/run/netns/${other}` })
       const far = there.request(nl.getLink({ name: 'far' }))
@@ -334,32 +332,41 @@ describe('netlink and this machine’s kernel', () => {
   })
 
   describe('dumps', () => {
-    it('answer everything while others add and delete, asking again when interrupted', async () => {
-      route.batch(
-        Array.from({ length: 60 }, (_, i) => nl.newLink({ name: `d${i}`, kind: 'bridge', group: 98 })),
-      )
+    it('are whole or EINTR while others add and delete, and whole again after', async () => {
+      const br = bridge('dbr')
+      const cidr = (i: number) => `10.20.${i >> 8}.${i & 255}/32`
+      route.batch(Array.from({ length: 600 }, (_, i) => nl.newAddress({ index: br, cidr: cidr(i) })))
       const code = `
         import { parentPort } from 'node:worker_threads'
         import * as nl from '@tsnet/netlink'
         const socket = nl.open({ protocol: 'route', namespace: '${namespace}' })
+        const one = { index: ${br}, cidr: '10.21.0.1/32' }
         let going = true
         parentPort.on('message', () => { going = false })
         function churn() {
-          for (let i = 0; i < 5; i++) { socket.request(nl.newLink({ name: 'churn', kind: 'bridge' })); socket.request(nl.delLink({ name: 'churn' })) }
+          for (let i = 0; i < 50; i++) { socket.request(nl.newAddress(one)); socket.request(nl.delAddress(one)) }
           if (going) setImmediate(churn); else parentPort.close()
         }
         parentPort.postMessage('churning')
         churn()`
       const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(withPath(code))}`))
       await once(worker, 'message')
+      const whole = () => {
+        const found = route.dump(nl.dumpAddresses({ index: br })).map(each => each.local)
+        assert.equal(found.filter(each => each?.startsWith('10.20.')).length, 600)
+        assert.equal(new Set(found).size, found.length, 'an address was told twice')
+      }
       for (let i = 0; i < 50; i++) {
-        const names = route.dump(nl.dumpLinks()).map(link => link.name)
-        assert.equal(names.filter(each => each?.startsWith('d')).length, 60)
-        assert.equal(new Set(names).size, names.length, 'a link was told twice')
+        try {
+          whole()
+        } catch (error) {
+          assert.equal((error as nl.NetlinkError).code, 'EINTR', String(error))
+        }
       }
       worker.postMessage('stop')
       await once(worker, 'exit')
-      route.request(nl.delLink({ group: 98 }))
+      whole()
+      route.request(nl.delLink({ name: 'dbr' }))
     })
 
     it('throw what the kernel refuses: a filter that it does not know', () => {
@@ -400,7 +407,7 @@ describe('netlink and this machine’s kernel', () => {
       await next
     })
 
-    it('of nf_tables come too', async () => {
+    it('of nf_tables name what they are about', async () => {
       using listener = nl.listen({ protocol: 'netfilter', groups: [nl.NFNLGRP.NFTABLES], namespace })
       const told: nl.NftablesEvent[] = []
       const generation = new Promise<void>(resolve => {

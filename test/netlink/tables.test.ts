@@ -54,6 +54,7 @@ const modules = {
   address,
   bridge,
   conntrack,
+  events,
   kinds,
   link,
   linkinfo,
