@@ -12,10 +12,11 @@ const REST = 1000
 /** Starts, looks, kills: the next one finds what a crash leaves. */
 async function once(start: () => Promise<Server>): Promise<Record<string, number>> {
   const server = await start()
+  const cpu = await server.cpu()
   await pause(REST)
   const { now, highest } = await server.memory()
   await server.kill()
-  return { startup: server.startup, now, highest }
+  return { startup: server.startup, cpu, now, highest }
 }
 
 async function compare(empty: Solo, full: Solo): Promise<void> {
@@ -35,11 +36,11 @@ async function compare(empty: Solo, full: Solo): Promise<void> {
   const measured = await rounds(contenders, ROUNDS)
   const of = (name: string) => measured[name] ?? {}
   const row = (label: string, name: string) => {
-    const { startup = 0, now = 0, highest = 0 } = of(name)
-    return [label, startup, startup - (of('no records').startup ?? 0), now, highest]
+    const { startup = 0, cpu = 0, now = 0, highest = 0 } = of(name)
+    return [label, startup, startup - (of('no records').startup ?? 0), cpu, now, highest]
   }
   print(`Start to first answer, and memory ${REST / 1000} s later`, [
-    ['', 'start ms', 'more than empty ms', 'resident MB', 'highest MB'],
+    ['', 'start ms', 'more than empty ms', 'CPU ms', 'resident MB', 'highest MB'],
     ['bare node:http server', ...row('', 'bare server').slice(1)],
     row('tsnetd, no records', 'no records'),
     row(`tsnetd, ${RECORDS} endpoints, killed and started`, 'all there'),

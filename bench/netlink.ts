@@ -8,7 +8,7 @@ import * as netlink from '@tsnet/netlink'
 
 /** Few, so that a round is over before another process wants the CPU. */
 const ENTRIES = 256
-const ROUNDS = 61
+const ROUNDS = 41
 const LINK = 'bench0'
 const kinds = ['fdb', 'route', 'neighbour'] as const
 type Kind = (typeof kinds)[number]

@@ -81,18 +81,12 @@ export class Solo {
     )
     this.#running.add(child)
     child.once('exit', () => this.#running.delete(child))
-    const line = await until(`${argv[0]} to listen`, () => this.#dial(child, socket), {
-      deadline: 60_000,
-      every: 1,
-    })
+    const dial = async () => (child.exitCode === null ? await Line.open(socket) : 'ended')
+    const line = await until<Line | 'ended'>(`${argv[0]} to listen`, dial, { deadline: 60_000, every: 1 })
+    if (line === 'ended') throw new Error(`${argv[0]} ended:\n${this.log()}`)
     await line.ask('Plugin.Activate')
     line.close()
     return new Server(child, socket, performance.now() - begin)
-  }
-
-  async #dial(child: ChildProcess, socket: string): Promise<Line | undefined> {
-    if (child.exitCode !== null) process.exit((process.stderr.write(this.log()), 1))
-    return Line.open(socket).catch(() => undefined)
   }
 
   log(): string {

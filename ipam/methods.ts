@@ -7,9 +7,9 @@ import { addressSpaces, spaceOf } from './spaces.ts'
 /**
  * Docker's IPAM driver. Answers are immediate but for the durable write: dockerd 27 asks for the address spaces before every pool.
  *
- * **Several subnets of one family**: dockerd goes on to the second only on an error value that a remote driver can't return,
- * so the first one's exhaustion is final. Answering with an address of the second subnet under the first one's PoolID would
- * pass dockerd's checks, but not its restart: the replay asks for that address in the pool that contains it.
+ * **Several subnets of one family**: dockerd goes on to the second only on an error value that a remote driver can't return, so
+ * the first one's exhaustion is final. An address of the second subnet is never given under the first one's PoolID: we learn
+ * only at CreateNetwork which pools belong together, and release and replay would name a pool that doesn't contain it.
  */
 export function ipamMethods(ipam: Ipam): MethodTable {
   return {

@@ -1,4 +1,5 @@
-import { Address4, Address6 } from 'ip-address'
+import { isIPv4 } from 'node:net'
+import { Address6 } from 'ip-address'
 import type { FieldType } from '../core/rows.ts'
 
 /**
@@ -103,9 +104,7 @@ function masked(type: FieldType, address: string, length: number): Span | undefi
 function encodeValue(type: FieldType, word: string): Uint8Array | undefined {
   switch (type) {
     case 'ipv4_addr':
-      return Address4.isValid(word) && !word.includes('/')
-        ? bytesOf(new Address4(word).bigInt(), 4)
-        : undefined
+      return isIPv4(word) ? Uint8Array.from(word.split('.'), Number) : undefined
     case 'ipv6_addr':
       return Address6.isValid(word) && !/[/%]/.test(word)
         ? bytesOf(new Address6(word).bigInt(), 16)
@@ -120,7 +119,9 @@ function encodeValue(type: FieldType, word: string): Uint8Array | undefined {
 }
 
 function number(word: string, bytes: number): Uint8Array | undefined {
-  return /^\d+$/.test(word) && Number(word) < 256 ** bytes ? bytesOf(BigInt(word), bytes) : undefined
+  const value = Number(word)
+  if (!/^\d+$/.test(word) || value >= 256 ** bytes) return undefined
+  return Uint8Array.from({ length: bytes }, (_, i) => value >> (8 * (bytes - 1 - i)))
 }
 
 function bytesOf(value: bigint, length: number): Uint8Array {

@@ -9,6 +9,8 @@ import { type Failure, failure, type Report, type Room } from './room.ts'
 export class Links implements Room {
   readonly #socket: Socket
   readonly #trashed: (count: number) => void
+  /** Names of links that went into the trash and whose announcement is still to come. */
+  readonly #departing = new Set<string>()
 
   /** `trashed` hears how many links wait to be deleted: newly put there, or found. */
   constructor(socket: Socket, trashed: (count: number) => void) {
@@ -32,6 +34,16 @@ export class Links implements Room {
   /** Numbers of links by name, whoever made them. */
   indexes(names: Iterable<string>): Map<string, number> {
     return new Map([...this.#look(new Set(names))].map(([name, link]) => [name, link.index]))
+  }
+
+  /** Whether we have just put a link of this name into the trash. */
+  isDeparting(name: string): boolean {
+    return this.#departing.has(name)
+  }
+
+  /** Its way into the trash was announced. */
+  departed(name: string): void {
+    this.#departing.delete(name)
   }
 
   /** Whether the link of this number is ours, and not on its way out. */
@@ -62,8 +74,9 @@ export class Links implements Room {
     const requests = plans.flatMap(({ plan }) => ('requests' in plan ? plan.requests : []))
     const outcomes = this.#socket.batch(requests)
     for (const { at, plan } of plans) report(at, 'requests' in plan ? outcome(plan, outcomes) : plan)
-    const trashed = plans.filter(({ plan }) => 'trash' in plan).length
-    if (trashed > 0) this.#trashed(trashed)
+    const trashed = steps.filter((_, i) => 'trash' in (plans[i] as (typeof plans)[number]).plan)
+    for (const { step } of trashed) this.#departing.add(step.row.name)
+    if (trashed.length > 0) this.#trashed(trashed.length)
   }
 
   #look(names: ReadonlySet<string>, trash = false): Map<string, Link> {

@@ -98,8 +98,13 @@ export class Watch {
   /** What matters is how a link is once it is left alone, so it is looked at a little later. */
   #hearLink(link: Link): void {
     const { name = '', group } = link
-    if (group === TRASH_GROUP) this.#suspects.delete(name)
+    if (group === TRASH_GROUP) this.#pardon(name)
     else if (isOfInterest(link)) this.#suspect(name)
+  }
+
+  #pardon(name: string): void {
+    this.#rooms.links.departed(name)
+    this.#suspects.delete(name)
   }
 
   #suspect(name: string): void {
@@ -109,7 +114,7 @@ export class Watch {
 
   #lookAtLinks(): void {
     this.#look = undefined
-    const names = [...this.#suspects]
+    const names = [...this.#suspects].filter(name => !this.#rooms.links.isDeparting(name))
     this.#suspects.clear()
     const bridges = this.#rooms.links.engineBridges().join()
     const changed = bridges !== this.#engineBridges

@@ -1,7 +1,7 @@
 import { attribute, attributes } from './attributes.ts'
 import { raw, text, u32 } from './codec.ts'
 import { NetlinkError } from './error.ts'
-import type { Received } from './message.ts'
+import { HEADER, type Received } from './message.ts'
 
 /** Types of messages that every netlink family shares (linux/netlink.h). */
 export const NLMSG = { NOOP: 1, ERROR: 2, DONE: 3, OVERRUN: 4 } as const
@@ -25,7 +25,8 @@ function tail(message: Received): number {
   const { type, bytes, from, to } = message
   if (type === NLMSG.DONE) return from + 4
   if (from + 8 > to) return to
-  return from + 4 + (message.flags & CAPPED ? 16 : (bytes.readUInt32LE(from + 4) + 3) & ~3)
+  const length = message.flags & CAPPED ? HEADER : bytes.readUInt32LE(from + 4)
+  return length > to - from ? to : from + 4 + ((length + 3) & ~3)
 }
 
 /** The error in an NLMSG_ERROR or NLMSG_DONE, or undefined when it says that all went well. */

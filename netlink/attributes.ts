@@ -70,9 +70,10 @@ export function attributes<T extends Table>(table: T): AttributeSet<T> {
     table,
     write(out, value) {
       for (const key in value) {
+        if (value[key] === undefined) continue
         const field = byName.get(key)
         if (field === undefined) throw unknown(key, byName)
-        if (value[key] !== undefined) writeAttribute(out, field.id, field.codec, value[key])
+        writeAttribute(out, field.id, field.codec, value[key])
       }
     },
     read(bytes, from, to) {

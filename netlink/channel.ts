@@ -43,8 +43,10 @@ export class Channel implements Disposable {
   #sequence = 0
   /** Sequence number of the message that is to be acknowledged. */
   #acknowledged = 0
-  /** Sequence number of the first message gathered, and where the last one begins. */
+  /** Sequence number of the first message, and of the last one that could be written. */
   first = 0
+  last = 0
+  /** Where the last one begins. */
   #last = 0
   #closed = false
 
@@ -56,6 +58,7 @@ export class Channel implements Disposable {
     this.#acknowledged = 0
     this.#out.at = 0
     this.first = this.#sequence + 1
+    this.last = 0
   }
 
   /** Bytes gathered so far. */
@@ -63,18 +66,17 @@ export class Channel implements Disposable {
     return this.#out.at
   }
 
-  /** Sequence number of the message gathered last. */
-  get last(): number {
-    return this.#sequence
-  }
-
-  /** Gathers one message. Throws NetlinkError EINVAL, and gathers nothing, when a value has no place in it. */
+  /**
+   * Gathers one message. A value that has no place in it is a NetlinkError EINVAL; all
+   * that is left of the message then is its sequence number.
+   */
   add(request: Request<unknown>): void {
     const mark = this.#out.at
+    this.#sequence++
     try {
-      writeMessage(this.#out, request, this.#sequence + 1)
+      writeMessage(this.#out, request, this.#sequence)
       this.#last = mark
-      this.#sequence++
+      this.last = this.#sequence
     } catch (error) {
       this.#out.at = mark
       throw error
@@ -84,7 +86,7 @@ export class Channel implements Disposable {
   /** The message gathered last is to be acknowledged; without that, messages only speak up when they fail. */
   acknowledge(): void {
     this.#out.orU16(this.#last + 6, NLM_F.ACK)
-    this.#acknowledged = this.#sequence
+    this.#acknowledged = this.last
   }
 
   /**

@@ -56,10 +56,10 @@ export function body<F extends Fields, T extends Table>(
     write(out, value) {
       const start = out.zeroes(padded)
       for (const key in value) {
-        const place = byName.get(key)
-        if (place === undefined) throw unknown(key, byName)
         const field = value[key as keyof typeof value] as unknown
         if (field === undefined) continue
+        const place = byName.get(key)
+        if (place === undefined) throw unknown(key, byName)
         if (place.offset === undefined) writeAttribute(out, place.id, place.codec, field)
         else out.inside(start + place.offset, place.codec, field as number)
       }

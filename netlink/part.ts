@@ -9,14 +9,12 @@ export type Outcome<Reply> = Reply | NetlinkError
 /** One send stays below this, for the kernel copies it into one piece of memory. */
 const MAX_BYTES = 32768
 
-type Sent<Reply> = { request: Request<Reply>; place: number }
-
 /** Requests that go in one send, and what becomes of each. Only the last asks for an acknowledgement: the others speak up when they fail. */
 export class Part<Reply> {
   /** In the order of the requests. One that couldn't be written wasn't sent, and its outcome says why. */
   readonly outcomes: Outcome<Reply>[] = []
   readonly #channel: Channel
-  readonly #sent: Sent<Reply>[] = []
+  readonly #requests: Request<Reply>[] = []
 
   constructor(channel: Channel) {
     this.#channel = channel
@@ -24,10 +22,9 @@ export class Part<Reply> {
   }
 
   add(request: Request<Reply>): void {
-    const place = this.outcomes.length
+    this.#requests.push(request)
     try {
       this.#channel.add(request)
-      this.#sent.push({ request, place })
       this.outcomes.push(undefined as Reply)
     } catch (error) {
       if (!(error instanceof NetlinkError)) throw error
@@ -37,38 +34,48 @@ export class Part<Reply> {
 
   /** Whether another request has to wait for the next part. */
   full(limit: number): boolean {
-    return this.#sent.length >= limit || this.#channel.size >= MAX_BYTES
+    return this.outcomes.length >= limit || this.#channel.size >= MAX_BYTES
   }
 
   send(): Outcome<Reply>[] {
-    if (this.#sent.length === 0) return this.outcomes
+    if (this.#channel.size === 0) return this.outcomes
     this.#channel.acknowledge()
     return this.#finish(this.#channel.exchange(message => this.#visit(message)))
   }
 
   /** As send, but the kernel works off this thread. */
   async sendLater(): Promise<Outcome<Reply>[]> {
-    if (this.#sent.length === 0) return this.outcomes
+    if (this.#channel.size === 0) return this.outcomes
     this.#channel.acknowledge()
     return this.#finish(await this.#channel.exchangeLater(message => this.#visit(message)))
   }
 
   #visit(message: Received): boolean {
-    const { request, place } = this.#sent[message.sequence - this.#channel.first] as Sent<Reply>
-    if (message.type !== NLMSG.ERROR) this.outcomes[place] = reply(request, message)
-    else this.outcomes[place] = refusal(message, 'request') ?? (this.outcomes[place] as Reply)
+    const place = message.sequence - this.#channel.first
+    const request = this.#requests[place] as Request<Reply>
+    this.outcomes[place] = told(request, message) ?? (this.outcomes[place] as Reply)
     return message.type === NLMSG.ERROR && message.sequence === this.#channel.last
   }
 
   #finish(errno: number): Outcome<Reply>[] {
-    for (const { request, place } of this.#sent) {
-      if (this.outcomes[place] !== undefined) continue
-      if (errno) this.outcomes[place] = NetlinkError.of(errno, 'request')
-      else if (request.reply)
-        this.outcomes[place] = NetlinkError.malformed('the question was acknowledged and not answered')
+    for (let place = 0; place < this.#requests.length; place++) {
+      this.outcomes[place] ??= untold(this.#requests[place] as Request<Reply>, errno)
     }
     return this.outcomes
   }
+}
+
+/** What a message says of the request that it answers; undefined when it says that all went well. */
+export function told<Reply>(request: Request<Reply>, message: Received): Outcome<Reply> | undefined {
+  return message.type === NLMSG.ERROR ? refusal(message, 'request') : reply(request, message)
+}
+
+/** The outcome of a request that nothing was said of, in a conversation that ended with `errno` or, if 0, well. */
+export function untold<Reply>(request: Request<Reply>, errno: number): Outcome<Reply> {
+  if (errno) return NetlinkError.of(errno, 'request')
+  return request.reply
+    ? NetlinkError.malformed('the question was acknowledged and not answered')
+    : (undefined as Reply)
 }
 
 /** The reply in a message, or that it can't be read. */

@@ -97,13 +97,15 @@ static napi_value open_socket(napi_env env, napi_callback_info info) {
   ARGUMENTS(5);
   int fd = with_namespace(env, argument[1], AF_NETLINK, SOCK_RAW, number(env, argument[0]));
   if (fd < 0) return answer(env, fd);
-  struct sockaddr_nl self = {.nl_family = AF_NETLINK};
+  struct sockaddr_nl any = {.nl_family = AF_NETLINK}; // port 0: any for ourselves, the kernel for the other end
   struct timeval patience = {.tv_sec = number(env, argument[4])};
   set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, number(env, argument[2]));
   set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, number(env, argument[3]));
   if (enable(fd, NETLINK_EXT_ACK) || enable(fd, NETLINK_CAP_ACK) || enable(fd, NETLINK_GET_STRICT_CHK) ||
       setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) ||
-      bind(fd, (struct sockaddr *)&self, sizeof self)) {
+      bind(fd, (struct sockaddr *)&any, sizeof any) ||
+      // Connected, it takes messages from the kernel alone (netlink_getsockbyportid in net/netlink/af_netlink.c).
+      connect(fd, (struct sockaddr *)&any, sizeof any)) {
     int error = errno;
     close(fd);
     return answer(env, -error);
@@ -126,15 +128,12 @@ static napi_value grow(napi_env env, napi_callback_info info) {
   return answer(env, 0);
 }
 
-// Only the kernel is listened to (port 0). The length is the datagram's own, also when the buffer was too small.
+// The length is the datagram's own, also when the buffer was too small.
 static int take(int fd, void *data, size_t room, int flags) {
-  struct sockaddr_nl from;
-  for (;;) {
-    socklen_t size = sizeof from;
-    int length = recvfrom(fd, data, room, flags | MSG_TRUNC, (struct sockaddr *)&from, &size);
-    if (length < 0 && errno == EINTR) continue;
-    if (length < 0 || from.nl_pid == 0) return or_errno(length);
-  }
+  int length;
+  do length = recv(fd, data, room, flags | MSG_TRUNC);
+  while (length < 0 && errno == EINTR);
+  return or_errno(length);
 }
 
 // receive(fd, buffer, wait) -> length of the datagram

@@ -4,7 +4,7 @@ import { Channel, type Options, RECEIVE_BUFFER } from './channel.ts'
 import { NetlinkError, TransactionError } from './error.ts'
 import { type Dump, NLM_F, type Received, type Request } from './message.ts'
 import { batchBegin, batchEnd } from './netfilter/batch.ts'
-import { type Outcome, Part, reply } from './part.ts'
+import { type Outcome, Part, reply, told, untold } from './part.ts'
 
 /** An unread answer occupies up to this much of the receive buffer (its skb's truesize). */
 const ANSWER_COST = 4096
@@ -37,9 +37,16 @@ export class Socket implements Disposable {
 
   /** Sends one message and returns its reply. */
   request<Reply>(message: Request<Reply>): Reply {
-    const part = new Part<Reply>(this.#channel)
-    part.add(message)
-    return value(part.send()[0])
+    const channel = this.#channel
+    let outcome: Outcome<Reply> | undefined
+    channel.begin()
+    channel.add(message)
+    channel.acknowledge()
+    const errno = channel.exchange(received => {
+      outcome = told(message, received) ?? outcome
+      return received.type === NLMSG.ERROR
+    })
+    return value(outcome ?? untold(message, errno))
   }
 
   /**

@@ -128,20 +128,24 @@ function scopeOf({ type = RTN.UNICAST, gateway }: RouteSpec, family: number): nu
 
 /** What `ip route` would fill in: unicast, table main, protocol boot, and scope link when there is no gateway. */
 function spec(route: RouteSpec): Wire {
-  const { to, table = RT_TABLE.MAIN, family: _, ...rest } = route
+  const { to, table = RT_TABLE.MAIN } = route
   const family = familyOf(route)
-  const [dst = '', length] = to === 'default' ? [] : to.split('/')
-  return {
-    family,
-    dstLength: dst ? Number(length ?? (family === AF_INET6 ? 128 : 32)) : 0,
+  const slash = to.indexOf('/')
+  const whole = family === AF_INET6 ? 128 : 32
+  const dst = to === 'default' ? undefined : slash < 0 ? to : to.slice(0, slash)
+  const wire = {
+    dstLength: dst === undefined ? 0 : slash < 0 ? whole : Number(to.slice(slash + 1)),
     shortTable: table < 256 ? table : RT_TABLE.UNSPEC,
     protocol: RTPROT.BOOT,
     type: RTN.UNICAST,
     scope: scopeOf(route, family),
-    ...(dst && { dst }),
-    ...rest,
-    ...(table < 256 ? {} : { table }),
+    dst,
+    ...route,
+    to: undefined,
+    family,
+    table: table < 256 ? undefined : table,
   }
+  return wire as Wire
 }
 
 /** `ip route add`. EEXIST when there is one of that destination, metric and table. */

@@ -4,10 +4,11 @@ import { join, resolve } from 'node:path'
 import Docker from 'dockerode'
 import { Daemon } from './daemon.ts'
 import { type EngineName, engineRoot } from './engines.ts'
-import { Holder, type Iptables } from './holder.ts'
+import { Holder, type Iptables, onlyChild } from './holder.ts'
 import { imageTar } from './image.ts'
 import { addNamespace, deleteNamespace, onExit, ownFolder, ownName, sweepCgroups } from './namespace.ts'
 import { attempt, type Result, type RunOptions, run } from './run.ts'
+import { until } from './until.ts'
 
 export type HostSettings = {
   engine: EngineName
@@ -20,6 +21,8 @@ export type HostSettings = {
   liveRestore?: boolean
   /** Environment of tsnetd beside what the bed sets itself. */
   tsnetEnv?: Record<string, string>
+  /** tsnetd as deploy/tsnetd.socket runs it: started again at once, its socket held meanwhile (see systemd.ts). */
+  activated?: boolean
   /** Called once after the first boot, before any daemon. */
   prepare?: (host: Host) => Promise<void>
 }
@@ -151,6 +154,11 @@ export class Host {
     await daemon.start(this.holder)
   }
 
+  /** SIGKILL to the tsnetd that runs now, on a host where it is started again. */
+  async crash(): Promise<void> {
+    process.kill(await until('a tsnetd to kill', () => onlyChild(this.tsnetd.pid, 'tsnetd')), 'SIGKILL')
+  }
+
   /** Removes the host and all it left, but its logs when `TS_TEST_KEEP` is set. */
   async stop(): Promise<void> {
     await this.powerOff()
@@ -186,11 +194,16 @@ export class Host {
   }
 
   #tsnetd(): Daemon {
+    const dist = join(project, 'dist')
+    const socket = '/run/docker/plugins/tsnet.sock'
+    const systemd = [join(dist, 'node'), join(project, 'test/bed/systemd.ts'), socket]
+    const { activated } = this.settings
     return new Daemon({
-      name: 'tsnetd',
-      argv: [join(project, 'dist/tsnetd')],
+      name: activated ? 'systemd' : 'tsnetd',
+      argv: [...(activated ? systemd : []), join(dist, 'tsnetd')],
       env: {
-        TSNET_SOCKET: '/run/docker/plugins/tsnet.sock',
+        ...(activated && { LD_LIBRARY_PATH: join(dist, 'lib') }),
+        TSNET_SOCKET: socket,
         TSNET_API: '/run/tsnet/tsnet.sock',
         TSNET_STATE: join(this.folder, 'tsnet'),
         TSNET_DOCKER: '/run/docker.sock',
@@ -198,8 +211,7 @@ export class Host {
         ...this.settings.tsnetEnv,
       },
       log: join(this.folder, 'tsnetd.log'),
-      ready: async () =>
-        (await post(this.path('/run/docker/plugins/tsnet.sock'), 'POST', '/Plugin.Activate')) === 200,
+      ready: async () => (await post(this.path(socket), 'POST', '/Plugin.Activate')) === 200,
     })
   }
 }

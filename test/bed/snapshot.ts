@@ -22,12 +22,18 @@ export async function snapshot(host: Host): Promise<Snapshot> {
     legacy: (await Promise.all(legacy)).flat(),
     containers: containers.flatMap(container => container.Names).sort(),
     networks: networks.map(found => found.Name).sort(),
-    sandboxes: list(host.path('/run/docker/netns')),
+    sandboxes: sandboxes(host),
     records: recordCounts(join(host.folder, 'tsnet')),
   }
 }
 
 const questions = ['link show', 'address show', 'route show table all', ''].join('\n')
+
+/** Network namespaces that the engine holds. Their files alone say nothing: Docker removes them once a minute. */
+function sandboxes(host: Host): string[] {
+  const mounts = content(`/proc/${host.holder.pid}/mountinfo`).split('\n')
+  return mounts.flatMap(line => / (\S+\/docker\/netns\/\S+) .* - nsfs /.exec(line)?.[1] ?? []).sort()
+}
 
 /** What differs, as `+topic: line` and `-topic: line`. */
 export function changes(before: Snapshot, after: Snapshot): string[] {

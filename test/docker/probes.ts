@@ -1,7 +1,4 @@
-import assert from 'node:assert/strict'
-import { type ChildProcess, spawn } from 'node:child_process'
 import type { Result, RunOptions } from '../bed/run.ts'
-import { until } from '../bed/until.ts'
 
 /** Where a command runs: a container, the host, or the machine outside. */
 export type Place = {
@@ -10,6 +7,10 @@ export type Place = {
 }
 
 const literal = (address: string) => (address.includes(':') ? `[${address}]` : address)
+
+/** socat's word for a TCP port. */
+export const tcp = (address: string, port: number) =>
+  `TCP${address.includes(':') ? 6 : 4}:${literal(address)}:${port}`
 
 /**
  * Who answers by HTTP at an address, and which client address it saw: `web 10.250.0.254`. Undefined when nobody does
@@ -36,7 +37,7 @@ export async function whoByDatagram(
 }
 
 /** socat's long form of an address, in brackets, as people write it. */
-function plainAddress(text: string): string {
+export function plainAddress(text: string): string {
   const long = text.replace(/^\[(.*)\]$/, '$1')
   if (!long.includes(':')) return long
   const plain = new URL(`http://[${long}]`).hostname.slice(1, -1)
@@ -44,6 +45,13 @@ function plainAddress(text: string): string {
   if (!mapped) return plain
   const [high = 0, low = 0] = mapped.slice(1).map(part => Number.parseInt(part, 16))
   return [high >> 8, high & 255, low >> 8, low & 255].join('.')
+}
+
+/** Whether the echo server answers by TCP. */
+export async function echoes(from: Place, address: string, port = 7, seconds = 5): Promise<boolean> {
+  const argv = ['timeout', `${seconds}`, 'socat', `-t${seconds}`, '-', tcp(address, port)]
+  const { stdout } = await from.attempt(argv, { input: 'hello\n' })
+  return stdout === 'hello\n'
 }
 
 /** Whether nobody answers at a TCP port for a second. */
@@ -55,37 +63,4 @@ export async function closed(from: Place, address: string, port = 80): Promise<b
 export async function pings(from: Place, target: string): Promise<boolean> {
   const { code } = await from.attempt(['ping', '-c', '3', '-i', '0.2', '-W', '1', target])
   return code === 0
-}
-
-/** Pings 50 times a second while the work is done; every request has to be answered. Returns how many were. */
-export async function whilePinging(from: Place, target: string, work: () => Promise<void>): Promise<number> {
-  const [command = '', ...args] = from.enter('ping', '-n', '-i', '0.02', target)
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'ignore'] })
-  const seen = sequence(child)
-  try {
-    await until('the first answers', () => seen.length > 5)
-    await work()
-    const sofar = seen.length
-    await until('answers after the work', () => seen.length > sofar + 10)
-  } finally {
-    // Its next line meets a closed pipe.
-    child.stdout?.destroy()
-  }
-  const missing = seen.findIndex((number, index) => number !== index + 1)
-  assert.equal(missing, -1, `answer ${missing + 1} is missing`)
-  return seen.length
-}
-
-function sequence(child: ChildProcess): number[] {
-  const seen: number[] = []
-  let rest = ''
-  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
-    const lines = (rest + text).split('\n')
-    rest = lines.pop() ?? ''
-    for (const line of lines) {
-      const number = /icmp_seq=(\d+)/.exec(line)?.[1]
-      if (number) seen.push(Number(number))
-    }
-  })
-  return seen
 }

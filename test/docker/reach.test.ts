@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { type Container, closed, onDocker, type Place, pings, who, whoByDatagram } from './support.ts'
+import { type Container, closed, onDocker, pings, who, whoByDatagram } from './support.ts'
 
 onDocker('containers', bed => {
   let ann: Container
@@ -28,7 +28,7 @@ onDocker('containers', bed => {
   bed.it('reach the outside, which sees the host', async () => {
     assert(await pings(ann, bed.outside.far4))
     assert(await pings(ann, bed.outside.far6))
-    assert.equal(await seenOutside(ann, bed.outside.ipv4), bed.ipv4)
+    assert.equal(await bed.seenOutside(ann), bed.ipv4)
   })
 
   bed.it('are reached by their host', async () => {
@@ -115,19 +115,4 @@ onDocker('containers', bed => {
     await dan.serves()
     assert.equal(await who(bed.outside, bed.ipv4, 8080), `dan ${bed.outside.ipv4}`)
   })
-
-  /** The source address of a place's packets as a server outside sees it. */
-  async function seenOutside(from: Place, at: string): Promise<string> {
-    const server = bed.outside.attempt([
-      'timeout',
-      '9',
-      'socat',
-      'TCP4-LISTEN:8',
-      'SYSTEM:echo $SOCAT_PEERADDR',
-    ])
-    const client = ['timeout', '9', 'socat', '-u', `TCP4:${at}:8,retry=80,interval=0.1`, '-']
-    const { stdout } = await from.attempt(client)
-    await server
-    return stdout.trim()
-  }
 })

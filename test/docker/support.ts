@@ -6,6 +6,7 @@ import { changes, type Snapshot, snapshot } from '../bed/snapshot.ts'
 import { eventually, until } from '../bed/until.ts'
 import { type Outside, type Wire, wire } from '../bed/wire.ts'
 import { Container } from './container.ts'
+import { type Place, plainAddress, tcp } from './probes.ts'
 
 export { Container } from './container.ts'
 export * from './probes.ts'
@@ -171,6 +172,16 @@ export class Bed {
     return this.host.docker(...args)
   }
 
+  /** The source address of a place's packets as a server outside sees it. */
+  async seenOutside(from: Place, at = this.outside.ipv4): Promise<string> {
+    const listener = `TCP${at.includes(':') ? 6 : 4}-LISTEN:8`
+    const server = this.outside.attempt(['timeout', '9', 'socat', listener, 'SYSTEM:echo $SOCAT_PEERADDR'])
+    const client = ['timeout', '9', 'socat', '-u', `${tcp(at, 8)},retry=80,interval=0.1`, '-']
+    const { stdout } = await from.attempt(client)
+    await server
+    return plainAddress(stdout.trim())
+  }
+
   /** While the machine outside sends packets for a subnet by way of the host, as a hostile neighbour would. */
   async routed(subnet: string, work: () => Promise<void>): Promise<void> {
     const gateway = subnet.includes(':') ? this.ipv6 : this.ipv4
@@ -249,7 +260,7 @@ export class Bed {
     return this.#quiet()
   }
 
-  /** The host once nothing changes any more. */
+  /** The host once nothing changes any more; links of this group wait for their deletion (kernel/names.ts). */
   async #quiet(): Promise<Snapshot> {
     let last = await snapshot(this.host)
     return until(
@@ -258,7 +269,8 @@ export class Bed {
         const now = await snapshot(this.host)
         const same = changes(last, now).length === 0
         last = now
-        return same ? now : undefined
+        const going = now.network?.some(line => line.includes('group 29812'))
+        return same && !going ? now : undefined
       },
       { every: 200 },
     )

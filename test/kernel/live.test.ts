@@ -53,10 +53,11 @@ const ground: Row[] = [bridges, ports, ingress, open, forward]
     bed.run('ip', '-o', 'link', 'show', 'group', '29812').split('\n').filter(Boolean).length
   const present = async (...rows: Row[]) => (await kernel.read({ owned: false, rows })).map(line)
 
-  /** Counts rings; `rung` waits for one that came after the call. */
-  function bell() {
+  /** Counts rings; `rung` waits for one that came after the call. Whoever gets an answer after watch() is heard. */
+  async function bell() {
     let rings = 0
     kernel.watch(() => rings++)
+    await kernel.read({ owned: false, rows: [] })
     return {
       async rung(cause: () => unknown) {
         const before = rings
@@ -163,7 +164,7 @@ const ground: Row[] = [bridges, ports, ingress, open, forward]
   it('rings for what others do to ours, not for what we do', async () => {
     const element: ElementRow = { kind: 'element', set: 'bridges', key: ['tsb-1'] }
     const address: Row = { kind: 'address', link: 'tsb-1', address: '10.77.0.1/24' }
-    const hear = bell()
+    const hear = await bell()
     await hear.silent(
       async () => {
         allOk(await kernel.apply(adds(...ground, bridge, port, element, address)))
@@ -182,7 +183,7 @@ const ground: Row[] = [bridges, ports, ingress, open, forward]
   })
 
   it('rings when a firewall beside us comes or loses our rules', async () => {
-    const hear = bell()
+    const hear = await bell()
     await hear.rung(() => bed.run('iptables-nft', '-A', 'FORWARD', '-j', 'DROP'))
     await hear.rung(() => bed.run('iptables-legacy', '-A', 'FORWARD', '-j', 'DROP'))
     const { accept } = await kernel.facts()
