@@ -8,7 +8,7 @@ import { Settler } from '../core/settle.ts'
 import { driverMethods } from '../driver/methods.ts'
 import { Ipam } from '../ipam/ipam.ts'
 import { ipamMethods } from '../ipam/methods.ts'
-import { openKernel } from '../kernel/index.ts'
+import { befriendFirewalld, openKernel } from '../kernel/index.ts'
 import { ground } from '../modes/firewall.ts'
 import { modes } from '../modes/index.ts'
 import { openStore } from '../store/open.ts'
@@ -48,6 +48,7 @@ async function main(): Promise<void> {
   await swept
   const doorbell = new Doorbell(() => settler.settle('everything'))
   kernel.watch(() => doorbell.ring())
+  befriendFirewalld().catch(error => log.error({ err: error }, "firewalld doesn't know tsnet's bridges"))
 
   const reconciler = new Reconciler({ socket: settings.docker, engine, ipam, log, now: Date.now })
   const methods = { ...driverMethods(engine, { scope: 'local' }), ...ipamMethods(ipam) }

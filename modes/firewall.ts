@@ -19,8 +19,9 @@ const chains: ChainRow[] = [
     name: 'raw',
     hook: 'type filter hook prerouting priority raw',
     // route_localnet on our bridges lets 127.0.0.1 reach published ports; without this a container, or with kube-proxy's
-    // way of setting it everywhere a neighbour, would reach the host's loopback services (CVE-2020-8558).
-    rules: [`${ours.in} ip daddr 127.0.0.0/8 drop`, `${ours.in} ip saddr 127.0.0.0/8 drop`],
+    // way of setting it everywhere a neighbour, would reach the host's loopback services (CVE-2020-8558). A neighbour
+    // would reach those published at 127.0.0.1 in any case: they are mapped before the kernel looks for martians.
+    rules: ['ip daddr 127.0.0.0/8 iifname != "lo" drop', `${ours.in} ip saddr 127.0.0.0/8 drop`],
   },
   {
     kind: 'chain',

@@ -36,7 +36,7 @@ export class Daemon {
 
   /** Returns when the daemon serves; an early death is told with the end of its log. */
   async start(holder: Holder): Promise<void> {
-    const { name, argv, env, ready } = this.#settings
+    const { name, argv, env } = this.#settings
     const log = openSync(this.#settings.log, 'a')
     const child = spawn('nsenter', holder.enter(...argv).slice(1), {
       stdio: ['ignore', log, log],
@@ -45,10 +45,16 @@ export class Daemon {
     this.#child = child
     try {
       this.#pid = await until(`${name} to be started`, () => this.#alive() && onlyChild(child.pid ?? 0, name))
-      await until(`${name} to serve`, () => this.#alive() && ready(), { deadline: 60_000 })
+      await this.serves()
     } catch (error) {
       throw new Error(`${name} did not start:\n${await this.tail()}`, { cause: error })
     }
+  }
+
+  /** Returns once it serves. */
+  async serves(): Promise<void> {
+    const { name, ready } = this.#settings
+    await until(`${name} to serve`, () => this.#alive() && ready(), { deadline: 60_000 })
   }
 
   /** SIGTERM, and waits for the end. */

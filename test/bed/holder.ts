@@ -75,10 +75,11 @@ function spawnHolder(namespace: string): number {
   return child.pid
 }
 
-/** The child of a process once it runs `program`; undefined until then. */
-export async function onlyChild(pid: number, program: string): Promise<number | undefined> {
+/** The child of a process once there is one and it runs `program`; undefined until then. */
+export async function onlyChild(pid: number, program?: string): Promise<number | undefined> {
   const child = Number.parseInt(await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8'), 10)
   if (Number.isNaN(child)) return undefined
+  if (program === undefined) return child
   const name = await readFile(`/proc/${child}/comm`, 'utf8')
   return name.trim() === program ? child : undefined
 }

@@ -154,9 +154,9 @@ export class Host {
     await daemon.start(this.holder)
   }
 
-  /** SIGKILL to the tsnetd that runs now, on a host where it is started again. */
+  /** SIGKILL to the tsnetd that runs or starts now, on a host where it is started again. */
   async crash(): Promise<void> {
-    process.kill(await until('a tsnetd to kill', () => onlyChild(this.tsnetd.pid, 'tsnetd')), 'SIGKILL')
+    process.kill(await until('a tsnetd to kill', () => onlyChild(this.tsnetd.pid)), 'SIGKILL')
   }
 
   /** Removes the host and all it left, but its logs when `TS_TEST_KEEP` is set. */

@@ -252,10 +252,10 @@ export class Bed {
     return [containers.map(({ Id }) => Id), networks.map(({ Id }) => Id)]
   }
 
-  /** The first network makes what all networks share (tables, docker's chains): that isn't a leak. */
+  /** The first containers make what all share, with us (tables) and on Docker's own bridge (chains): that isn't a leak. */
   async #settled(): Promise<Snapshot> {
     await this.network('first', { subnets: ['172.30.0.0/24', 'fd00:1::/64'] })
-    await this.run('first', 'first')
+    await Promise.all([this.run('first', 'first'), this.run('firstborn', 'bridge', { publish: ['8080:80'] })])
     await this.clear()
     return this.#quiet()
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { isIP } from 'node:net'
-import { ip, mac, NetlinkError } from '@tsnet/netlink'
+import { ip, mac, NetlinkError, newLink } from '@tsnet/netlink'
 import fc from 'fast-check'
 import { refusal } from '../../netlink/acknowledgement.ts'
 import { type AnyBody, eachMessage } from '../../netlink/message.ts'
@@ -214,6 +214,8 @@ describe('netlink codec, any bytes', () => {
         onlyTyped(() => refusal({ type: 2, flags, sequence: 1, bytes, from: 0, to: bytes.length }, 'test'))
         onlyTyped(() => refusal({ type: 3, flags, sequence: 1, bytes, from: 0, to: bytes.length }, 'test'))
       }),
+      // A request's length with its highest bit set, which 32-bit arithmetic makes negative.
+      { examples: [[Buffer.from([0, 0, 0, 128, 0, 0, 0, 128]), 6656]] },
     )
   })
 
@@ -227,6 +229,18 @@ describe('netlink codec, any bytes', () => {
       })
     }
     assert.equal(linkBody.read(mtu(4), 0, mtu(4).length).mtu, 0)
+  })
+
+  it('a wrong attribute does not compile', () => {
+    const wrong = [
+      // @ts-expect-error: a VXLAN's attribute
+      () => newLink({ name: 'x', kind: 'bridge', data: { learning: 0 } }),
+      // @ts-expect-error: text where a number goes
+      () => newLink({ name: 'x', mtu: '1500' }),
+      // @ts-expect-error: no such attribute
+      () => newLink({ name: 'x', colour: 1 }),
+    ]
+    assert.equal(wrong.length, 3)
   })
 
   it('a value that has no place in a message is EINVAL', () => {
