@@ -7,7 +7,8 @@ export class Doorbell {
   #timer: NodeJS.Timeout | undefined
   #running = false
   #again = false
-  #rest = 0
+  /** When the next run may begin. */
+  #rested = 0
 
   constructor(run: () => Promise<unknown>) {
     this.#run = run
@@ -15,7 +16,11 @@ export class Doorbell {
 
   ring(): void {
     if (this.#running) this.#again = true
-    else this.#timer ??= setTimeout(() => void this.#answer(), 30 + this.#rest).unref()
+    else this.#timer ??= setTimeout(() => void this.#answer(), this.#wait()).unref()
+  }
+
+  #wait(): number {
+    return Math.max(30, this.#rested - performance.now())
   }
 
   close(): void {
@@ -28,7 +33,8 @@ export class Doorbell {
     this.#running = true
     await this.#run().catch(() => {})
     this.#running = false
-    this.#rest = 5 * (performance.now() - begin)
+    const end = performance.now()
+    this.#rested = end + 5 * (end - begin)
     if (!this.#again) return
     this.#again = false
     this.ring()

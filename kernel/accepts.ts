@@ -1,6 +1,15 @@
 import type { AcceptRow, Row } from '../core/rows.ts'
 import type { Generations } from './generations.ts'
-import { forwardRules, inPlace, insertion, iptables, legacyFilter, program, removal } from './iptables.ts'
+import {
+  forwardRules,
+  inPlace,
+  insertion,
+  iptables,
+  legacyFilter,
+  program,
+  removal,
+  restore,
+} from './iptables.ts'
 import { about, type Placed } from './order.ts'
 import type { Failure, Report, Room } from './room.ts'
 
@@ -46,20 +55,19 @@ export class Accepts implements Room {
   }
 
   #insert(row: AcceptRow): Failure | undefined {
-    return this.#run(program(row), insertion(forwardRules(row) ?? []))
+    return this.#change(row, insertion(forwardRules(row) ?? []))
   }
 
   #remove(row: AcceptRow): Failure | undefined {
     const there = this.possible().some(each => program(each) === program(row))
-    return there ? this.#run(program(row), removal(forwardRules(row) ?? [])) : undefined
+    return there ? this.#change(row, removal(forwardRules(row) ?? [])) : undefined
   }
 
-  #run(name: string, lists: readonly string[][]): Failure | undefined {
-    for (const args of lists) {
-      const result = this.#generations.during(() => iptables(name, args))
-      if (!result.ok) return result.failure
-    }
-    return undefined
+  /** All at once: between the old rules' end and the new ones' begin, packets would meet the policy DROP. */
+  #change(row: AcceptRow, lists: readonly string[][]): Failure | undefined {
+    if (lists.length === 0) return undefined
+    const result = this.#generations.during(() => restore(program(row), lists))
+    return result.ok ? undefined : result.failure
   }
 
   /**
@@ -68,7 +76,7 @@ export class Accepts implements Room {
    */
   closeForward(family: AcceptRow['family']): void {
     const name = family === 'ipv4' ? 'iptables' : 'ip6tables'
-    if (this.#run(name, [['-P', 'FORWARD', 'DROP']])) return
+    if (!this.#generations.during(() => iptables(name, ['-P', 'FORWARD', 'DROP'])).ok) return
     for (const row of this.possible()) if (row.family === family) this.#insert(row)
   }
 }

@@ -60,6 +60,12 @@ export function iptables(name: string, args: readonly string[]): Ran {
   return run(name, ['-w', '5', ...args])
 }
 
+/** Runs argument lists for table `filter` as one transaction; nothing else in it changes. */
+export function restore(name: string, lists: readonly string[][]): Ran {
+  const lines = ['*filter', ...lists.map(args => args.join(' ')), 'COMMIT', '']
+  return run(`${name}-restore`, ['-w', '5', '--noflush'], lines.join('\n'))
+}
+
 /** The rules of FORWARD, or undefined when they can't be read. */
 export function forwardRules(row: AcceptRow): string[] | undefined {
   const result = iptables(program(row), ['-S', 'FORWARD'])

@@ -1,7 +1,6 @@
-import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
+import { readFileSync } from 'node:fs'
 import type { Host } from './host.ts'
+import { records } from './records.ts'
 
 /** Everything countable in a host, as sorted lines by topic: what was there before a test has to be there after it. */
 export type Snapshot = Record<string, string[]>
@@ -23,7 +22,7 @@ export async function snapshot(host: Host): Promise<Snapshot> {
     containers: containers.flatMap(container => container.Names).sort(),
     networks: networks.map(found => found.Name).sort(),
     sandboxes: sandboxes(host),
-    records: recordCounts(join(host.folder, 'tsnet')),
+    records: records(host),
   }
 }
 
@@ -82,30 +81,5 @@ function content(path: string): string {
     return readFileSync(path, 'utf8').trim()
   } catch {
     return ''
-  }
-}
-
-/** How many records each table of tsnetd's store holds; read only, beside a daemon that may be running. */
-function recordCounts(folder: string): string[] {
-  const files = list(folder).filter(name => /\.(db|sqlite3?)$/.test(name))
-  return files.flatMap(file => {
-    const database = new DatabaseSync(join(folder, file), { readOnly: true })
-    try {
-      const tables = database.prepare("select name from sqlite_master where type = 'table'").all()
-      return tables.map(({ name }) => {
-        const row = database.prepare(`select count(*) as count from "${String(name)}"`).get()
-        return `${String(name)}: ${String(row?.count)}`
-      })
-    } finally {
-      database.close()
-    }
-  })
-}
-
-function list(folder: string): string[] {
-  try {
-    return readdirSync(folder).sort()
-  } catch {
-    return []
   }
 }

@@ -29,11 +29,14 @@ onDocker('a network', bed => {
     )
   })
 
-  bed.it('has the bridge that it names, and takes it along', async () => {
-    await bed.network('n', { subnets, opt: bridge })
-    assert.match(await bed.host.exec('ip', 'address', 'show', 'br-n'), /inet 10\.77\.0\.1\/24/)
-    await bed.host.api.getNetwork('n').remove()
-    assert.deepEqual(await links(bed, 'show', 'type', 'bridge').then(named('br-n')), [])
+  bed.it('has the bridge that it names, takes it along, and may have it again at once', async () => {
+    for (const subnet of ['10.77.0.0/24', '10.78.0.0/24']) {
+      await bed.network('n', { subnets: [subnet], opt: bridge })
+      const ann = await bed.run('ann', 'n')
+      assert.equal((await links(bed, 'show', 'master', 'br-n')).length, 1)
+      assert(await pings(ann, bed.outside.far4))
+      await bed.clear()
+    }
   })
 
   bed.it('leaves a bridge that was there before', async () => {

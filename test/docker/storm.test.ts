@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
 import { createHash, randomInt } from 'node:crypto'
-import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as pause } from 'node:timers/promises'
 import { image } from '../bed/host.ts'
+import { records } from '../bed/records.ts'
 import { eventually } from '../bed/until.ts'
 import { type Bed, driver, onDocker, pings } from './support.ts'
 
@@ -127,8 +126,7 @@ const creation = (name: string, network: string) => ({
 /** What Docker lists is what tsnet has recorded, and what the kernel has, to the letter. */
 async function agreed(bed: Bed): Promise<void> {
   const docker = await dockersList(bed)
-  const tsnet = records(join(bed.host.folder, 'tsnet'))
-  assert.deepEqual(tsnet, docker)
+  assert.deepEqual(tsnetsList(bed), docker)
   const links = await bed.host.exec('ip', '-br', 'link')
   const [bridges, ports] = [/^tsb-\w+/gm, /^tsv-\w+/gm].map(pattern => links.match(pattern)?.sort() ?? [])
   const short = (ids: string[] = [], prefix: string) => ids.map(id => `${prefix}${id.slice(0, 11)}`)
@@ -152,16 +150,12 @@ async function dockersList(bed: Bed): Promise<Lists> {
   }
 }
 
-function records(folder: string): Lists {
-  const database = new DatabaseSync(join(folder, 'records.db'), { readOnly: true })
-  try {
-    const rows = database.prepare('select kind, id from records order by id').all()
-    const ids = (kind: string) => rows.flatMap(row => (row.kind === kind ? String(row.id) : []))
-    const lease = ids('lease').map(id => id.split('/').at(-1) ?? '')
-    return { network: ids('network'), endpoint: ids('endpoint'), lease: lease.sort() }
-  } finally {
-    database.close()
-  }
+function tsnetsList(bed: Bed): Lists {
+  const lines = records(bed.host)
+  const ids = (kind: string) =>
+    lines.filter(line => line.startsWith(`${kind} `)).map(line => line.slice(kind.length + 1))
+  const lease = ids('lease').map(id => id.split('/').at(-1) ?? '')
+  return { network: ids('network'), endpoint: ids('endpoint'), lease: lease.sort() }
 }
 
 /** Whatever Docker takes for connected is reached. */

@@ -1,0 +1,25 @@
+import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import type { Host } from './host.ts'
+import { ownName } from './namespace.ts'
+
+/**
+ * `kind id` of every record that a host's tsnetd has written. The daemon lets nobody else at its file, so a copy is read:
+ * take it while nothing is being asked of the daemon.
+ */
+export function records(host: Host): string[] {
+  const folder = join(host.folder, 'tsnet/records')
+  if (!existsSync(join(folder, 'records.db'))) return []
+  const copy = mkdtempSync(join(tmpdir(), ownName('records-')))
+  try {
+    cpSync(folder, copy, { recursive: true })
+    const database = new DatabaseSync(join(copy, 'records.db'))
+    const rows = database.prepare("select kind, id from records where kind != 'seal' order by kind, id").all()
+    database.close()
+    return rows.map(({ kind, id }) => `${kind} ${id}`)
+  } finally {
+    rmSync(copy, { recursive: true })
+  }
+}
