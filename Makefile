@@ -27,7 +27,7 @@ all: dist/tsnetd
 
 node_modules/.package-lock.json: package.json package-lock.json netlink/package.json
 	$(call install,$(to_build))
-	npm ci --no-audit --no-fund
+	npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
 netlink/dist/netlink.node: netlink/socket.c node_modules/.package-lock.json
