@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { statfs } from 'node:fs/promises'
 import { networkInterfaces } from 'node:os'
 import { pino } from 'pino'
 import { Engine } from '../core/engine.ts'
@@ -40,7 +41,7 @@ async function main(): Promise<void> {
       swept = Promise.allSettled(engine.abandoned(present))
     },
   })
-  const engine = new Engine({ kernel, store, settler, modes, ephemeral, now: Date.now, log })
+  const engine = new Engine({ kernel, store, settler, modes, ephemeral, now: Date.now, log, isNamespace })
   const ipam = new Ipam({ store, clock: Date.now, routes: async () => linkSubnets(), seed: machineId() })
 
   // Before anything is served: after a reboot Docker never tells of its networks again, it only starts containers on them.
@@ -91,6 +92,15 @@ function noticed(methods: MethodTable, notice: () => void): MethodTable {
 function linkSubnets(): string[] {
   return Object.values(networkInterfaces()).flatMap(links => links?.flatMap(link => link.cidr ?? []) ?? [])
 }
+
+/** Type of the file system that namespaces are files of (NSFS_MAGIC in linux/magic.h). */
+const NSFS = 0x6e736673
+
+const isNamespace = (path: string) =>
+  statfs(path).then(
+    ({ type }) => type === NSFS,
+    () => false,
+  )
 
 function machineId(): string {
   try {

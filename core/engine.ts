@@ -1,9 +1,10 @@
+import { linkless, orphaned, predecessors, publishers } from './dead.ts'
 import { type Modes, ofEndpoint, ofNetwork, type Touch } from './desired.ts'
 import { Refused, type StepError } from './errors.ts'
 import type { Clock, EndpointSpec, Kernel, Mode, NetworkSpec, Networks, Sandbox, Store } from './faces.ts'
 import { overlapping } from './overlap.ts'
-import { HostPorts } from './publish.ts'
-import type { Change, Endpoint, Network, PortRequest } from './records.ts'
+import { HostPorts, type Wish } from './publish.ts'
+import type { Change, Endpoint, Network, PortRequest, Publication } from './records.ts'
 import type { Row } from './rows.ts'
 import type { Log, Settler } from './settle.ts'
 import { Turns } from './turns.ts'
@@ -17,6 +18,8 @@ export type EngineParts = {
   ephemeral: [number, number]
   now: Clock
   log: Log
+  /** Whether a network namespace is mounted at a sandbox's path. */
+  isNamespace(path: string): Promise<boolean>
 }
 
 /**
@@ -27,10 +30,16 @@ export class Engine implements Networks {
   readonly #parts: EngineParts
   readonly #ports: HostPorts
   readonly #turns = new Turns()
+  #activated = 0
 
   constructor(parts: EngineParts) {
     this.#parts = parts
     this.#ports = new HostPorts(parts.kernel)
+  }
+
+  /** A caller that knew nothing of us: what it had begun before it will not end. */
+  activated(): void {
+    this.#activated = this.#parts.now()
   }
 
   network(id: string): Network | undefined {
@@ -70,6 +79,7 @@ export class Engine implements Networks {
       const known = this.endpoint(spec.id)
       if (known) return { mac: known.mac }
       this.#refuseWords(spec)
+      await Promise.all(predecessors(this.#records, spec).map(each => this.deleteEndpoint(each.id)))
       const mac = spec.mac ?? macOf(spec)
       const { now } = this.#parts
       await this.#change({
@@ -127,16 +137,9 @@ export class Engine implements Networks {
     })
   }
 
-  /**
-   * A joined endpoint whose link is gone has lost its sandbox with nobody telling us (Docker sends neither Leave nor
-   * DeleteEndpoint after a SIGKILL): its ports are free again. Its record stays until Docker's own list settles the matter.
-   */
+  /** The ports of those who are dead are free again. Their records stay until Docker's own list settles the matter. */
   abandoned(present: readonly Row[]): Promise<void>[] {
-    const links = new Set(present.flatMap(row => (row.kind === 'link' ? row.name : [])))
-    return [...this.#records.endpoints.values()]
-      .filter(each => each.sandbox !== undefined && each.published.length > 0)
-      .filter(each => !links.has(this.#hostLink(each)))
-      .map(each => this.unpublish(each.id))
+    return linkless(this.#records, present, each => this.#hostLink(each)).map(each => this.unpublish(each.id))
   }
 
   #hostLink(endpoint: Endpoint): string {
@@ -168,8 +171,30 @@ export class Engine implements Networks {
       request,
       listeners: mode.listeners(network, endpoint, request),
     }))
-    const published = await this.#ports.grant(wishes, this.#parts.ephemeral)
+    const published = await this.#grant(wishes)
     await this.#change({ table: 'endpoint', id: endpoint.id, value: { ...endpoint, published } })
+  }
+
+  /** What is taken may be held for an endpoint that died a moment ago. */
+  async #grant(wishes: readonly Wish[]): Promise<Publication[]> {
+    const { ephemeral } = this.#parts
+    try {
+      return await this.#ports.grant(wishes, ephemeral)
+    } catch (error) {
+      if (!(await this.#freed())) throw error
+      return this.#ports.grant(wishes, ephemeral)
+    }
+  }
+
+  /** Gives back the ports of the dead, and tells whether there were any. */
+  async #freed(): Promise<boolean> {
+    const { modes, kernel, isNamespace } = this.#parts
+    const rows = publishers(this.#records).flatMap(each => ofEndpoint(this.#records, modes, each))
+    const present = await kernel.read({ owned: false, rows: rows.map(each => each.row) })
+    const orphans = await orphaned(this.#records, this.#activated, isNamespace)
+    const freed = [...this.abandoned(present), ...orphans.map(each => this.unpublish(each.id))]
+    await Promise.all(freed)
+    return freed.length > 0
   }
 
   async #unpublish(endpoint: Endpoint): Promise<void> {

@@ -100,6 +100,8 @@ export type EndpointSpec = Pick<Endpoint, 'id' | 'network' | 'ipv4' | 'ipv6' | '
  * nothing was changed. Docker repeats itself, so taking away what isn't there is fine, and so is asking twice for the same.
  */
 export interface Networks {
+  /** Docker has started, or met us for the first time. */
+  activated(): void
   /** The same id again with the same content is fine, with other content Refused. */
   createNetwork(spec: NetworkSpec): Promise<void>
   /** An unknown id is fine. */

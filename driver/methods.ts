@@ -15,7 +15,12 @@ export type DriverSettings = { scope: 'local' | 'global' }
  */
 export function driverMethods(networks: Networks, { scope }: DriverSettings): MethodTable {
   return {
-    'Plugin.Activate': { run: () => ({ Implements: ['NetworkDriver', 'IpamDriver'] }) },
+    'Plugin.Activate': {
+      run: () => {
+        networks.activated()
+        return { Implements: ['NetworkDriver', 'IpamDriver'] }
+      },
+    },
 
     'NetworkDriver.GetCapabilities': {
       run: () => ({ Scope: scope, ConnectivityScope: scope, GwAllocChecker: true }),

@@ -16,6 +16,8 @@ export class World {
   readonly settler: SettlerType
   readonly engine: Engine
   now = 1_000_000
+  /** Paths of namespaces that are no longer mounted. */
+  readonly unmounted = new Set<string>()
 
   constructor(kernel = new FakeKernel(), store: Store = memoryStore()) {
     this.kernel = kernel
@@ -30,6 +32,7 @@ export class World {
       ephemeral: [40000, 40003],
       now: () => this.now,
       log: quiet,
+      isNamespace: async path => !this.unmounted.has(path),
     })
   }
 }
