@@ -25,9 +25,10 @@ endef
 .PHONY: all run test check bench clean
 all: dist/tsnetd
 
+# `npm ci` refuses a lock file without the packages of platforms that the registry at hand doesn't offer.
 node_modules/.package-lock.json: package.json package-lock.json netlink/package.json
 	$(call install,$(to_build))
-	npm ci --no-audit --no-fund --loglevel=error
+	npm install --no-save --no-audit --no-fund --loglevel=error
 	@touch $@
 
 netlink/dist/netlink.node: netlink/socket.c node_modules/.package-lock.json
