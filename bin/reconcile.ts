@@ -16,22 +16,28 @@ export type Parts = { socket: string; engine: Engine; ipam: Ipam; log: Log; now:
 
 /**
  * Finds out what Docker forgot to tell: a DeleteEndpoint that never came after a SIGKILL, a network removed while we were
- * away, an address asked for and never used. It looks when requests have ceased for a while, so never from inside one.
+ * away, an address asked for and never used. It looks when requests have ceased for a while, and never from inside one; while they
+ * don't cease, only what is older than any of them can be is looked at.
  */
 export class Reconciler {
   readonly #parts: Parts
   readonly #docker: Docker
   #timer: NodeJS.Timeout | undefined
   #closed = false
+  #looked: number
+  #touched = 0
 
   constructor(parts: Parts) {
     this.#parts = parts
     this.#docker = new Docker({ socketPath: parts.socket, timeout: 20_000 })
+    this.#looked = parts.now()
   }
 
-  /** A request was served: look once they have ceased. */
+  /** A request began or ended: look once they have ceased, or when they haven't for a whole period. */
   touch(): void {
-    this.#after(GRACE + QUIET)
+    this.#touched = this.#parts.now()
+    const left = this.#looked + PERIOD - this.#touched
+    this.#after(Math.min(GRACE + QUIET, Math.max(0, left)))
   }
 
   start(): void {
@@ -50,6 +56,7 @@ export class Reconciler {
 
   async #look(): Promise<void> {
     try {
+      this.#looked = this.#parts.now()
       await this.#compare()
     } catch (error) {
       this.#parts.log.debug({ err: error }, "Docker's list can't be had now")
@@ -61,7 +68,8 @@ export class Reconciler {
     const { engine, ipam, log, now } = this.#parts
     const before = now()
     const list = await listed(this.#docker)
-    const age = now() - before + GRACE
+    const grace = before - this.#touched < GRACE ? PERIOD : GRACE
+    const age = now() - before + grace
     const gone = [
       ...(await engine.collect(list, age)),
       ...(await ipam.reclaim(byPool(list.pools), age, now())),

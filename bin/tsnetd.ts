@@ -73,15 +73,19 @@ async function main(): Promise<void> {
   process.once('SIGINT', end)
 }
 
-/** The same methods, each telling that it was asked. */
+/** The same methods, each telling that it was asked and that it has answered. */
 function noticed(methods: MethodTable, notice: () => void): MethodTable {
   const entries = Object.entries(methods).map(([name, method]): [string, Method] => [
     name,
     {
       ...method,
-      run: request => {
+      run: async request => {
         notice()
-        return method.run(request)
+        try {
+          return await method.run(request)
+        } finally {
+          notice()
+        }
       },
     },
   ])

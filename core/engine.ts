@@ -2,6 +2,7 @@ import { linkless, orphaned, predecessors, publishers } from './dead.ts'
 import { type Modes, ofEndpoint, ofNetwork, type Touch } from './desired.ts'
 import { Refused, type StepError } from './errors.ts'
 import type { Clock, EndpointSpec, Kernel, Mode, NetworkSpec, Networks, Sandbox, Store } from './faces.ts'
+import { macOf } from './mac.ts'
 import { overlapping } from './overlap.ts'
 import { HostPorts, type Wish } from './publish.ts'
 import type { Change, Endpoint, Network, PortRequest, Publication } from './records.ts'
@@ -306,22 +307,4 @@ function same(known: Network, asked: Network): void {
   const plain = ({ created: _, ...rest }: Network) => JSON.stringify(rest)
   if (plain(known) !== plain(asked))
     throw new Refused(`network ${known.id} exists with other options; remove it before creating it anew`)
-}
-
-/**
- * A locally administered MAC that tells its IPv4 address, as Docker's do: a container that comes back with its address
- * comes back with its MAC, and no neighbour's cache is wrong. Without IPv4 it is made from the endpoint's id.
- */
-function macOf({ id, ipv4 }: EndpointSpec): string {
-  const octets = ipv4
-    ? (ipv4.split('/')[0] ?? '').split('.').map(Number)
-    : [...id.slice(0, 4)].map((_, i) => hash(id, i))
-  return ['02', '42', ...octets.map(octet => octet.toString(16).padStart(2, '0'))].join(':')
-}
-
-/** FNV-1a, one octet of it. */
-function hash(text: string, salt: number): number {
-  let value = 0x811c9dc5 ^ salt
-  for (const character of text) value = Math.imul(value ^ character.charCodeAt(0), 0x01000193)
-  return (value >>> 12) & 0xff
 }

@@ -14,8 +14,8 @@ const packages = (
   'dash sed grep findutils mawk conntrack iputils-ping libstdc++6 busybox socat iperf3'
 ).split(' ')
 
-// docker.io is the engine alone in newer releases.
-const extra: Record<string, string[]> = { bookworm: [], sid: ['docker-cli'] }
+// docker.io is the engine alone in newer releases; the older one's docker-compose is the old Python program.
+const extra: Record<string, string[]> = { bookworm: [], sid: ['docker-cli', 'docker-compose'] }
 
 const cache = resolve(import.meta.dirname, '../../.cache/engines')
 const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg'

@@ -58,6 +58,54 @@ describe('engine', () => {
     assert.deepEqual(world.kernel.dump(), before)
   })
 
+  it('gives an address to the next endpoint when Docker forgot to take it from the last', async () => {
+    const world = await started()
+    await world.engine.createEndpoint(endpoint('e1', '10.1.0.2/24'))
+    await world.engine.join('e1', '/run/netns/1')
+    await world.engine.createEndpoint(endpoint('e2', '10.1.0.3/24'))
+    await world.engine.createEndpoint(endpoint('e3', '10.1.0.2/24'))
+    assert.deepEqual([...world.store.records.endpoints.keys()].sort(), ['e2', 'e3'])
+    const links = world.kernel.dump().filter(line => line.startsWith('link tsv-'))
+    assert.deepEqual(
+      links.map(line => line.split(' ')[1]),
+      ['tsv-e2', 'tsv-e3'],
+    )
+  })
+
+  it('keeps a port from others as long as Docker keeps the sandbox, and no longer', async () => {
+    const world = await started()
+    for (const [id, address] of [
+      ['e1', '10.1.0.2/24'],
+      ['e2', '10.1.0.3/24'],
+    ] as const) {
+      await world.engine.createEndpoint(endpoint(id, address))
+      await world.engine.join(id, `/run/netns/${id}`)
+    }
+    await world.engine.publish('e1', [tcp(80, 8080)])
+    const publish = () => world.engine.publish('e2', [tcp(80, 8080)])
+    world.unmounted.add('/run/netns/e1')
+    await assert.rejects(publish(), Refused, 'a sandbox that is in the making is not mounted yet')
+    world.now++
+    world.engine.activated()
+    world.unmounted.delete('/run/netns/e1')
+    await assert.rejects(publish(), Refused, 'a sandbox that Docker restored')
+    world.unmounted.add('/run/netns/e1')
+    await publish()
+    assert.deepEqual(world.engine.endpoint('e1')?.published, [])
+    assert.ok(world.kernel.dump().includes('element any4 tcp . 8080 : 10.1.0.3 . 80'))
+  })
+
+  it('gives a port on when the link of its holder is gone and the bell has not rung yet', async () => {
+    const world = await started()
+    await world.engine.createEndpoint(endpoint('e1', '10.1.0.2/24'))
+    await world.engine.createEndpoint(endpoint('e2', '10.1.0.3/24'))
+    await world.engine.join('e1', '/run/netns/e1')
+    await world.engine.publish('e1', [tcp(80, 8080)])
+    world.kernel.world.lose('tsv-e1')
+    await world.engine.publish('e2', [tcp(80, 8080)])
+    assert.ok(world.kernel.dump().includes('element any4 tcp . 8080 : 10.1.0.3 . 80'))
+  })
+
   it('asking twice is fine, asking for something else under the same id is refused', async () => {
     const world = await started()
     await world.engine.createNetwork(net('n1', '10.1.0.0/24'))

@@ -59,8 +59,8 @@ export async function closed(from: Place, address: string, port = 80): Promise<b
   return (await who(from, address, port, 1)) === undefined
 }
 
-/** Whether one of three echo requests is answered. */
+/** Whether one of the echo requests of two seconds is answered. */
 export async function pings(from: Place, target: string): Promise<boolean> {
-  const { code } = await from.attempt(['ping', '-c', '3', '-i', '0.2', '-W', '1', target])
+  const { code } = await from.attempt(['ping', '-c', '1', '-i', '0.2', '-w', '2', target])
   return code === 0
 }

@@ -145,7 +145,10 @@ onDocker('a published port', bed => {
     await bed.run('web', 'front', { publish: ['8080:80'] })
     const ear = new Ear(bed.host, 'udp 9999')
     const here = await hostEnds(9999)
+    // As kube-proxy sets it; without it the kernel itself would drop what comes from outside.
+    await bed.host.exec('sysctl', '-qw', 'net.ipv4.conf.eth0.route_localnet=1')
     await deaf(ear, bed.outside, await outsideEnds(4000), [here, here])
+    await bed.host.exec('sysctl', '-qw', 'net.ipv4.conf.eth0.route_localnet=0')
     const gateway = { ...(await linkEnds(bridge)), ip: '10.77.0.1', port: 9999 }
     const near = { mac: await macOf(neighbour), ip: '10.77.0.10', port: 4000 }
     await deaf(ear, neighbour, near, [gateway, gateway])

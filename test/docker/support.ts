@@ -177,7 +177,7 @@ export class Bed {
 
   /** The source address of a place's packets as a server outside sees it. */
   async seenOutside(from: Place, at = this.outside.ipv4): Promise<string> {
-    const listener = `TCP${at.includes(':') ? 6 : 4}-LISTEN:8`
+    const listener = `TCP${at.includes(':') ? 6 : 4}-LISTEN:8,reuseaddr`
     const server = this.outside.attempt(['timeout', '9', 'socat', listener, 'SYSTEM:echo $SOCAT_PEERADDR'])
     const client = ['timeout', '9', 'socat', '-u', `${tcp(at, 8)},retry=80,interval=0.1`, '-']
     const { stdout } = await from.attempt(client)

@@ -5,8 +5,13 @@ import type { Endpoint, Network, PortRequest } from '../../core/records.ts'
 /** The engine as the driver sees it, in memory. It writes down every call. */
 export class MemoryNetworks implements Networks {
   readonly calls: string[] = []
+  activations = 0
   readonly #networks = new Map<string, NetworkSpec>()
   readonly #endpoints = new Map<string, Endpoint>()
+
+  activated(): void {
+    this.activations++
+  }
 
   async createNetwork(spec: NetworkSpec): Promise<void> {
     this.#note('createNetwork', spec)
