@@ -134,19 +134,21 @@ async function agreed(bed: Bed): Promise<void> {
   assert.deepEqual(ports, short(docker.endpoint, 'tsv-'))
 }
 
-type Lists = { network: string[]; endpoint: string[]; lease: string[] }
+/** Leases without the gateways', which Docker doesn't list where it chose them itself: one for each network. */
+type Lists = { network: string[]; endpoint: string[]; lease: string[]; gateways: number }
+
+const isGateway = (address: string) => address.endsWith('.1')
 
 async function dockersList(bed: Bed): Promise<Lists> {
   const { api } = bed.host
   const found = await api.listNetworks({ filters: { driver: ['tsnet'] } })
   const networks = await Promise.all(found.map(each => api.getNetwork(each.Id).inspect()))
   const endpoints = networks.flatMap(each => Object.values(each.Containers ?? {}))
-  const gateways = networks.flatMap(each => each.IPAM?.Config?.map(config => config.Gateway) ?? [])
-  const addresses = [...gateways, ...endpoints.map(each => each.IPv4Address)]
   return {
     network: networks.map(each => each.Id).sort(),
     endpoint: endpoints.map(each => each.EndpointID).sort(),
-    lease: addresses.map(address => address?.split('/')[0] ?? '').sort(),
+    lease: endpoints.map(each => each.IPv4Address.split('/')[0] ?? '').sort(),
+    gateways: networks.length,
   }
 }
 
@@ -155,7 +157,12 @@ function tsnetsList(bed: Bed): Lists {
   const ids = (kind: string) =>
     lines.filter(line => line.startsWith(`${kind} `)).map(line => line.slice(kind.length + 1))
   const lease = ids('lease').map(id => id.split('/').at(-1) ?? '')
-  return { network: ids('network'), endpoint: ids('endpoint'), lease: lease.sort() }
+  return {
+    network: ids('network'),
+    endpoint: ids('endpoint'),
+    lease: lease.filter(address => !isGateway(address)).sort(),
+    gateways: lease.filter(isGateway).length,
+  }
 }
 
 /** Whatever Docker takes for connected is reached. */

@@ -53,6 +53,9 @@ export type RunOptions = {
   labels?: Record<string, string>
 }
 
+/** Milliseconds; many for a loaded machine, where tsnetd rests long between two looks at everything. */
+const SETTLED = 30_000
+
 /** Hosts that suites without settings of their own share: one for each engine. */
 const shared = new Map<EngineName, Bed>()
 let hosts = 0
@@ -238,13 +241,13 @@ export class Bed {
     await Promise.all(networks.filter(old).map(name => api.getNetwork(name).remove()))
   }
 
-  /** Nothing that can be counted in the host differs from its state before the scenario. */
+  /** Nothing that can be counted in the host differs from its state before the scenario, once the daemons have settled. */
   async unchanged(): Promise<void> {
     await eventually(async () => {
       const now = await snapshot(this.host)
       for (const topic of this.#spoilt) delete now[topic]
       assert.deepEqual(changes(this.#baseline ?? now, now), [], 'the scenario left something behind')
-    })
+    }, SETTLED)
   }
 
   async #present(): Promise<[containers: string[], networks: string[]]> {
