@@ -22,7 +22,7 @@ export async function who(from: Place, address: string, port = 80, seconds = 5):
   return code === 0 ? stdout.trim().replaceAll(/\[(?:::ffff:)?([^\]]+)\]/g, '$1') : undefined
 }
 
-/** The same by UDP. The program ends with the first line that it hears. */
+/** The same by UDP. It asks twice a second, for a datagram may be lost, and ends with the first line that it hears. */
 export async function whoByDatagram(
   from: Place,
   address: string,
@@ -30,7 +30,8 @@ export async function whoByDatagram(
   seconds = 5,
 ): Promise<string | undefined> {
   const target = `UDP${address.includes(':') ? 6 : 4}:${literal(address)}:${port},shut-none`
-  const dialogue = 'SYSTEM:echo hello; read line; echo "$line" >&2'
+  const dialogue =
+    'SYSTEM:while echo hello; do sleep 0.5 >/dev/null; done & read line; echo "$line" >&2; kill $!'
   const { stderr } = await from.attempt(['timeout', `${seconds}`, 'socat', '-t0.01', target, dialogue])
   const said = /^(\S+) (\S+) hello$/m.exec(stderr)
   return said?.[1] && `${said[1]} ${plainAddress(said[2] ?? '')}`
