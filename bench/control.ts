@@ -8,7 +8,8 @@ import type { EngineName } from '../test/bed/engines.ts'
 import { type Host, image, startHost } from '../test/bed/host.ts'
 import { until } from '../test/bed/until.ts'
 import { Line } from './line.ts'
-import { type Medians, rounds, timed } from './rounds.ts'
+import { type Medians, rounds } from './rounds.ts'
+import { timed } from './stalls.ts'
 import { against, count, print, quick } from './table.ts'
 
 const ROUNDS = quick ? 2 : 12

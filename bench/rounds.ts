@@ -39,10 +39,3 @@ function medians(seen: Record<string, Record<string, number[]>>): Medians {
     Object.fromEntries(Object.entries(figures).map(([what, values]) => [what, median(values)]))
   return Object.fromEntries(Object.entries(seen).map(([name, figures]) => [name, of(figures)]))
 }
-
-/** Milliseconds that some work takes. */
-export async function timed(work: () => Promise<unknown>): Promise<number> {
-  const start = performance.now()
-  await work()
-  return performance.now() - start
-}

@@ -13,6 +13,7 @@ import {
 } from '../test/bed/namespace.ts'
 import { until } from '../test/bed/until.ts'
 import { Line, spread } from './line.ts'
+import { timed } from './stalls.ts'
 
 const project = resolve(import.meta.dirname, '..')
 const node = join(project, 'dist/node')
@@ -69,24 +70,32 @@ export class Solo {
   /** Resolves once the socket has answered. */
   async #start(argv: string[], env: NodeJS.ProcessEnv, socket: string): Promise<Server> {
     rmSync(socket, { force: true })
+    let child: ChildProcess | undefined
+    const startup = await timed(async () => {
+      child = this.#spawn(argv, { ...env, TSNET_LOG: 'warn' })
+      await this.#answer(child, socket)
+    })
+    return new Server(child as ChildProcess, socket, startup)
+  }
+
+  #spawn(argv: string[], env: NodeJS.ProcessEnv): ChildProcess {
     const log = openSync(join(this.folder, 'log'), 'a')
-    const begin = performance.now()
-    const child = spawn(
-      'setpriv',
-      ['--pdeathsig=KILL', 'nsenter', `--net=${netnsPath(this.namespace)}`, ...argv],
-      {
-        stdio: ['ignore', log, log],
-        env: { ...process.env, ...env, TSNET_LOG: 'warn' },
-      },
-    )
+    const wrapper = ['--pdeathsig=KILL', 'nsenter', `--net=${netnsPath(this.namespace)}`]
+    const child = spawn('setpriv', [...wrapper, ...argv], {
+      stdio: ['ignore', log, log],
+      env: { ...process.env, ...env },
+    })
     this.#running.add(child)
     child.once('exit', () => this.#running.delete(child))
+    return child
+  }
+
+  async #answer(child: ChildProcess, socket: string): Promise<void> {
     const dial = async () => (child.exitCode === null ? await Line.open(socket) : 'ended')
-    const line = await until<Line | 'ended'>(`${argv[0]} to listen`, dial, { deadline: 60_000, every: 1 })
-    if (line === 'ended') throw new Error(`${argv[0]} ended:\n${this.log()}`)
+    const line = await until<Line | 'ended'>('the server to listen', dial, { deadline: 60_000, every: 1 })
+    if (line === 'ended') throw new Error(`the server ended:\n${this.log()}`)
     await line.ask('Plugin.Activate')
     line.close()
-    return new Server(child, socket, performance.now() - begin)
   }
 
   log(): string {

@@ -68,7 +68,7 @@ export class Engine implements Networks {
       const network = this.network(id)
       if (!network) return
       const endpoints = [...this.#records.endpoints.values()].filter(each => each.network === id)
-      await this.#drop([
+      await this.#forget([
         { table: 'network', id },
         ...endpoints.map(each => ({ table: 'endpoint', id: each.id }) as const),
       ])
@@ -94,7 +94,7 @@ export class Engine implements Networks {
 
   deleteEndpoint(id: string): Promise<void> {
     return this.#turns.take(id, async () => {
-      if (this.endpoint(id)) await this.#drop([{ table: 'endpoint', id }])
+      if (this.endpoint(id)) await this.#forget([{ table: 'endpoint', id }])
     })
   }
 
@@ -200,31 +200,37 @@ export class Engine implements Networks {
 
   async #unpublish(endpoint: Endpoint): Promise<void> {
     if (endpoint.published.length === 0) return
-    await this.#drop([{ table: 'endpoint', id: endpoint.id, value: { ...endpoint, published: [] } }])
+    const value = { ...endpoint, published: [] }
+    await (await this.#write({ table: 'endpoint', id: endpoint.id, value }))()
   }
 
   /** Writes one record and settles it; if the kernel turns it down, the record is what it was before. */
   async #change(change: Extract<Change, { table: 'network' | 'endpoint' }>): Promise<void> {
     const before = this.#valueOf(change)
-    const failures = await this.#write(change)
-    if (failures.length === 0) return
-    await this.#write(undo(change, before))
-    throw failures[0]
+    const [failure] = await (await this.#write(change))()
+    if (!failure) return
+    await (await this.#write(undo(change, before)))()
+    throw failure
   }
 
-  /** Takes something away: the record is what counts, what the kernel still holds is logged and tried again. */
-  async #drop(changes: readonly Change[]): Promise<void> {
-    await this.#write(...changes)
+  /**
+   * Takes something away and doesn't wait for the kernel: the record is what counts, and whoever asks for the same name, address or
+   * link next is settled after this. What the kernel still holds is logged and tried again.
+   */
+  async #forget(changes: readonly Change[]): Promise<void> {
+    const settled = await this.#write(...changes)
+    settled().catch(error => this.#parts.log.error({ err: error }, 'what was removed is still in the kernel'))
   }
 
-  async #write(...changes: readonly Change[]): Promise<StepError[]> {
+  /** Resolves when the changes are on disk, with what settles them. */
+  async #write(...changes: readonly Change[]): Promise<() => Promise<StepError[]>> {
     const touch: Touch = {
       networks: changes.flatMap(change => (change.table === 'network' ? change.id : [])),
       endpoints: changes.flatMap(change => (change.table === 'endpoint' ? change.id : [])),
       before: changes.flatMap(change => this.#rowsOf(change)),
     }
     await this.#parts.store.write(changes)
-    return this.#parts.settler.settle(touch)
+    return () => this.#parts.settler.settle(touch)
   }
 
   #rowsOf(change: Change): Row[] {
@@ -245,13 +251,10 @@ export class Engine implements Networks {
 
   /** Two networks on one bridge would be one network, and the first to go would take the other's bridge along. */
   #bridgeIsFree(network: Network): void {
-    const links = (of: Network) =>
-      ofNetwork(this.#parts.modes, of).flatMap(({ row }) => (row.kind === 'link' ? row.name : []))
-    const mine = new Set(links(network))
-    for (const other of this.#records.networks.values()) {
-      const taken = links(other).find(name => mine.has(name))
-      if (taken) throw new Refused(`bridge ${taken} is the one of network ${other.id}; choose another name`)
-    }
+    const name = this.#mode(network).link(network)
+    for (const other of this.#records.networks.values())
+      if (this.#parts.modes[other.mode]?.link(other) === name)
+        throw new Refused(`bridge ${name} is the one of network ${other.id}; choose another name`)
   }
 
   #parse({ id, words, internal, ipv4, ipv6, enable }: NetworkSpec): Network {

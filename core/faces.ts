@@ -50,6 +50,8 @@ export interface Mode {
   ): Record<string, unknown>
   /** Words that `--driver-opt` of an endpoint may say. */
   readonly endpointWords: readonly string[]
+  /** The host's link that the network is made of; no two networks share one. */
+  link(network: Network): string
   /** Rows of the network itself, in the host's namespace. */
   network(network: Network): Wanted[]
   /** Rows of one endpoint, in the host's namespace. */
@@ -64,7 +66,8 @@ export interface Mode {
 /** One host address that a port is published at, and the container's address behind it. */
 export type Listener = {
   hostIp: string
-  address: string /** False: only opened at the container's own address. */
+  address: string
+  /** False: only opened at the container's own address. */
   mapped: boolean
 }
 
@@ -96,8 +99,8 @@ export type EndpointSpec = Pick<Endpoint, 'id' | 'network' | 'ipv4' | 'ipv6' | '
 }
 
 /**
- * What the doors ask of the engine. A promise resolves when its change is on disk and in the kernel; Refused tells that
- * nothing was changed. Docker repeats itself, so taking away what isn't there is fine, and so is asking twice for the same.
+ * What the doors ask of the engine. A promise resolves when its change is on disk and in the kernel (what is deleted leaves the
+ * kernel a moment later); Refused tells that nothing was changed. Docker repeats itself, so taking away what isn't there is fine, and so is asking twice for the same.
  */
 export interface Networks {
   /** Docker has started, or met us for the first time. */

@@ -14,6 +14,7 @@ import { element, type Ingress, may, must } from './firewall.ts'
 export const bridge: Mode = {
   options: (words, network) => bridgeOptions(words, network),
   endpointWords: [],
+  link: bridgeName,
   network: network => [...bridgeRows(network), ...filterRows(network)].map(must),
   endpoint: (network, endpoint) => [...linkRows(network, endpoint), ...publishedRows(network, endpoint)],
   sandbox,
@@ -24,7 +25,9 @@ export const bridge: Mode = {
 const optionsOf = (network: Network) => network.options as BridgeOptions
 
 /** 15 characters at most (IFNAMSIZ); 44 bits of the id are left, so a clash needs millions of links. */
-export const bridgeName = (network: Network) => optionsOf(network).bridge ?? `tsb-${network.id.slice(0, 11)}`
+export function bridgeName(network: Network): string {
+  return optionsOf(network).bridge ?? `tsb-${network.id.slice(0, 11)}`
+}
 function hostLink(endpoint: Endpoint): string {
   return `tsv-${endpoint.id.slice(0, 11)}`
 }
