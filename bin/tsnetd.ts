@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
-import { networkInterfaces } from 'node:os'
+import { constants, networkInterfaces, setPriority } from 'node:os'
 import { pino } from 'pino'
 import { Engine } from '../core/engine.ts'
 import { Refused } from '../core/errors.ts'
@@ -21,6 +21,7 @@ import { readSettings } from './settings.ts'
 /** The daemon: the only place where the real parts meet. Runs until SIGTERM or SIGINT. */
 async function main(): Promise<void> {
   process.title = 'tsnetd'
+  comeFirst()
   const settings = readSettings(process.argv.slice(2), process.env)
   const log = pino({ level: settings.log, base: null })
   const store = openStore(settings.state)
@@ -71,6 +72,16 @@ async function main(): Promise<void> {
   }
   process.once('SIGTERM', end)
   process.once('SIGINT', end)
+}
+
+/**
+ * Containers that start by the hundred wait for us, and so would we for them. Threads, and the programs that they run, inherit it; who
+ * may not ask for it goes without.
+ */
+function comeFirst(): void {
+  try {
+    setPriority(constants.priority.PRIORITY_HIGH)
+  } catch {}
 }
 
 /** The same methods, each telling that it was asked and that it has answered. */

@@ -29,7 +29,10 @@ import { containerEnd, ENGINE_BRIDGE, LINK_GROUP, made, TABLE, TRASH_GROUP } fro
 /** rtnetlink's messages (linux/rtnetlink.h). */
 const RTM = { NEWLINK: 16, DELLINK: 17, DELADDR: 21 }
 
-/** Milliseconds until a link that changed is looked at: a step may be half done. */
+/** The bridge tells of its ports in a family of its own, and less. */
+const AF_UNSPEC = 0
+
+/** Milliseconds until a link that moved is judged. */
 const SETTLING = 20
 /** iptables-legacy announces nothing; so often, in milliseconds, it is asked. */
 const LEGACY_POLL = 2000
@@ -62,9 +65,10 @@ export class Watch {
   readonly #ring: () => void
   readonly #listeners: Listener[]
   readonly #poll: NodeJS.Timeout
-  readonly #suspects = new Set<string>()
+  /** Links that moved a moment ago, and whether they were as they should be when they last did. */
+  readonly #moved = new Map<string, boolean>()
   #look: NodeJS.Timeout | undefined
-  #engineBridges: string
+  readonly #engineBridges: Set<string>
   #legacy: string
   /** A transaction that is being announced has touched something of interest. */
   #touched = false
@@ -79,7 +83,7 @@ export class Watch {
     netfilter.on('messages', messages => messages.forEach(message => void this.#hearNetfilter(message)))
     this.#listeners = [route, netfilter]
     for (const listener of this.#listeners) listener.on('overrun', ring).on('error', ring)
-    this.#engineBridges = rooms.links.engineBridges().join()
+    this.#engineBridges = new Set(rooms.links.engineBridges())
     this.#legacy = this.#lookAtLegacy()
     this.#poll = setInterval(() => this.#pollLegacy(), LEGACY_POLL)
   }
@@ -91,46 +95,42 @@ export class Watch {
   }
 
   #hearRoute({ type, bytes, from, to }: Received): void {
-    if (type === RTM.NEWLINK || type === RTM.DELLINK) this.#hearLink(readLink(bytes, from, to))
+    if (type === RTM.NEWLINK || type === RTM.DELLINK)
+      this.#hearLink(readLink(bytes, from, to), type === RTM.NEWLINK)
     if (type === RTM.DELADDR) this.#hearAddress(readAddress(bytes, from, to))
   }
 
-  /** What matters is how a link is once it is left alone, so it is looked at a little later. */
-  #hearLink(link: Link): void {
-    const { name = '', group } = link
-    if (group === TRASH_GROUP) this.#pardon(name)
-    else if (isOfInterest(link)) this.#suspect(name)
+  /** What matters is how a link is once it is left alone: a step may be half done. */
+  #hearLink(link: Link, there: boolean): void {
+    const { name = '', family } = link
+    if (family !== AF_UNSPEC || containerEnd(name)) return
+    if (ENGINE_BRIDGE.test(name)) this.#hearEngineBridge(name, there)
+    else if (link.group === TRASH_GROUP) this.#pardon(name)
+    else if (link.group === LINK_GROUP || made(marks(link))) this.#suspect(name, there && wholesome(link))
+  }
+
+  #hearEngineBridge(name: string, there: boolean): void {
+    if (this.#engineBridges.has(name) === there) return
+    if (there) this.#engineBridges.add(name)
+    else this.#engineBridges.delete(name)
+    this.#ring()
   }
 
   #pardon(name: string): void {
     this.#rooms.links.departed(name)
-    this.#suspects.delete(name)
+    this.#moved.delete(name)
   }
 
-  #suspect(name: string): void {
-    this.#suspects.add(name)
+  #suspect(name: string, whole: boolean): void {
+    this.#moved.set(name, whole)
     this.#look ??= setTimeout(() => this.#lookAtLinks(), SETTLING)
   }
 
   #lookAtLinks(): void {
     this.#look = undefined
-    const names = [...this.#suspects].filter(name => !this.#rooms.links.isDeparting(name))
-    this.#suspects.clear()
-    const bridges = this.#rooms.links.engineBridges().join()
-    const changed = bridges !== this.#engineBridges
-    this.#engineBridges = bridges
-    if (changed || !this.#wholesome(names.filter(name => !ENGINE_BRIDGE.test(name)))) this.#ring()
-  }
-
-  /** All of them are there, up, and ports of a bridge where they should be. */
-  #wholesome(names: readonly string[]): boolean {
-    const rows = names.map(name => ({ kind: 'link', name, type: 'veth', up: true }) as const)
-    const present = this.#rooms.links.present(rows, false)
-    const whole = present.filter(
-      ({ row, link }) =>
-        row.up && link.group === LINK_GROUP && (row.type !== 'veth' || row.master !== undefined),
-    )
-    return whole.length === names.length
+    const wrong = [...this.#moved].some(([name, whole]) => !whole && !this.#rooms.links.isDeparting(name))
+    this.#moved.clear()
+    if (wrong) this.#ring()
   }
 
   #hearAddress(address: Address): void {
@@ -172,11 +172,9 @@ export class Watch {
   }
 }
 
-/** Links of ours but the containers' ends, and the container engine's own bridges. */
-function isOfInterest(link: Link): boolean {
-  const { name = '', group } = link
-  if (containerEnd(name)) return false
-  return group === LINK_GROUP || made(marks(link)) || ENGINE_BRIDGE.test(name)
+/** Up, in our group, and a port of a bridge where it should be. */
+function wholesome({ up, group, kind, master }: Link): boolean {
+  return up && group === LINK_GROUP && (kind !== 'veth' || master !== undefined)
 }
 
 /** Our table, or the FORWARD chain of an iptables-nft. */
