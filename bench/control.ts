@@ -8,11 +8,13 @@ import type { EngineName } from '../test/bed/engines.ts'
 import { type Host, image, startHost } from '../test/bed/host.ts'
 import { until } from '../test/bed/until.ts'
 import { Line } from './line.ts'
-import { type Medians, rounds } from './rounds.ts'
+import { type Contenders, type Medians, rounds } from './rounds.ts'
 import { timed } from './stalls.ts'
 import { against, count, print, quick } from './table.ts'
 
-const ROUNDS = quick ? 2 : 12
+const ROUNDS = quick ? 3 : 12
+/** A start costs Docker a second, and networks little of it. */
+const STARTS = quick ? 1 : 4
 const FEW = count('BENCH_FEW', 100, 10)
 /** 500 endpoints come from 100 containers with five networks each: a container costs Docker much more than an endpoint. */
 const MANY = count('BENCH_MANY', 500, 20)
@@ -49,7 +51,7 @@ async function makeContainer(api: Docker, name: string, network?: string): Promi
   })
 }
 
-/** Every operation once, on a network that many others may be on. */
+/** Every operation of networks once, on one that many others may be on. */
 async function operate(
   api: Docker,
   driver: Driver,
@@ -63,10 +65,14 @@ async function operate(
   const network = api.getNetwork(home(driver))
   const connect = await timed(() => network.connect({ Container: runner.id }))
   const disconnect = await timed(() => network.disconnect({ Container: runner.id }))
+  return { create, remove, connect, disconnect }
+}
+
+async function start(api: Docker, driver: Driver): Promise<Record<string, number>> {
   const container = await makeContainer(api, `passing-${driver}`, home(driver))
-  const start = await timed(() => container.start())
+  const milliseconds = await timed(() => container.start())
   await container.remove({ force: true })
-  return { create, remove, connect, disconnect, start }
+  return { start: milliseconds }
 }
 
 const home = (driver: Driver, number = 0) => `t-${driver}-${number}`
@@ -148,16 +154,25 @@ async function bench(host: Host): Promise<void> {
   await runner.start()
   const stages = new Map<string, Medians>()
   const stage = async (name: string) => {
-    const contenders = {
-      bridge: () => operate(api, 'bridge', runner),
-      tsnet: () => operate(api, 'tsnet', runner),
+    const each = (work: (driver: Driver) => Promise<Record<string, number>>): Contenders => ({
+      bridge: () => work('bridge'),
+      tsnet: () => work('tsnet'),
       floor: async () => {
         await floor.ask('Floor.Refill')
-        return operate(api, 'floor', runner)
+        return work('floor')
       },
-    }
-    stages.set(name, await rounds(contenders, ROUNDS))
-    report(`Docker ${host.settings.engine}, ${name}`, stages.get(name) ?? {})
+    })
+    const wired = await rounds(
+      each(driver => operate(api, driver, runner)),
+      ROUNDS,
+    )
+    const started = await rounds(
+      each(driver => start(api, driver)),
+      STARTS,
+    )
+    const all = Object.fromEntries(drivers.map(driver => [driver, { ...wired[driver], ...started[driver] }]))
+    stages.set(name, all)
+    report(`Docker ${host.settings.engine}, ${name}`, all)
   }
   await stage('0 endpoints')
   await crowd(api, 0, FEW)
