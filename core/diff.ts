@@ -9,13 +9,17 @@ export function diff(wanted: readonly Wanted[], present: readonly Row[]): Step[]
   const there = new Map(present.map(row => [key(row), row]))
   const want = new Map(wanted.map(each => [key(each.row), each]))
   const lost = replacedLinks(want, there)
-  const keep = [...want.values()].flatMap(each => correct(each, there.get(key(each.row)), lost))
+  const missing = missingLinks(want, there)
+  const keep = [...want.values()].flatMap(each =>
+    hangsOn(each.row, missing) ? [] : correct(each, there.get(key(each.row)), lost),
+  )
   const unwanted = present.filter(row => !want.has(key(row)) && removable(row))
   const gone = new Set([
     ...lost,
     ...unwanted.flatMap(row => (row.kind === 'link' && !row.adopted ? [row.name] : [])),
   ])
-  const drop = unwanted.filter(row => !hangsOn(row, gone))
+  // The link's number stays in the map of shortcuts.
+  const drop = unwanted.filter(row => row.kind === 'shortcut' || !hangsOn(row, gone))
   return [
     ...drop.sort((a, b) => rank(b) - rank(a)).map(remove),
     ...keep.sort((a, b) => rank(a.row) - rank(b.row)),
@@ -42,8 +46,14 @@ function replacedLinks(want: ReadonlyMap<string, Wanted>, there: ReadonlyMap<str
   return new Set(names)
 }
 
+/** Links that may be absent and are. What would hang on them isn't wanted either. */
+function missingLinks(want: ReadonlyMap<string, Wanted>, there: ReadonlyMap<string, Row>): Set<string> {
+  const missing = [...want].filter(([key, { presence }]) => presence === 'may' && !there.has(key))
+  return new Set(missing.flatMap(([, { row }]) => (row.kind === 'link' ? row.name : [])))
+}
+
 function hangsOn(row: Row, links: ReadonlySet<string>): boolean {
-  if (row.kind === 'address') return links.has(row.link)
+  if (row.kind === 'address' || row.kind === 'shortcut') return links.has(row.link)
   return row.kind === 'sysctl' && links.has(linkOf(row.key) ?? '')
 }
 
@@ -63,6 +73,7 @@ const settable: { [kind in Row['kind']]: readonly string[] } = {
   element: ['value'],
   port: [],
   accept: [],
+  shortcut: ['bridge', 'mac'],
 }
 const birth: { [kind in Row['kind']]: readonly string[] } = {
   link: ['type'],
@@ -73,6 +84,7 @@ const birth: { [kind in Row['kind']]: readonly string[] } = {
   element: [],
   port: [],
   accept: [],
+  shortcut: [],
 }
 
 function compare(row: Row, was: Row): { verb: Verb; fields: string[] } | undefined {
@@ -107,6 +119,7 @@ function rank(row: Row): number {
     case 'address':
       return 5
     case 'port':
+    case 'shortcut':
       return 7
     case 'element':
       return 8

@@ -16,6 +16,8 @@ export type Facts = {
   engineBridges: string[]
   /** First and last ephemeral port, net.ipv4.ip_local_port_range. */
   ephemeral: [number, number]
+  /** This kernel lets us hand frames from container to container past the bridge. It doesn't change. */
+  shortcut: boolean
 }
 
 /** All of Linux, in one network namespace. The fake twin passes the same contract suite. */

@@ -27,6 +27,8 @@ export function line(row: Row): string {
       return words('port', row.proto, row.address, String(row.port))
     case 'accept':
       return words('accept', row.backend, row.family)
+    case 'shortcut':
+      return words('shortcut', row.mac, 'dev', row.link, 'master', row.bridge)
   }
 }
 

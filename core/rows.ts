@@ -4,7 +4,16 @@ import type { Proto } from './records.ts'
  * A row is one thing in the kernel, as plain data. Wanted rows come from the modes, present rows from the kernel;
  * `diff` compares them. Links are named, never numbered: an ifindex goes no further than `kernel/`.
  */
-export type Row = LinkRow | AddressRow | SysctlRow | ChainRow | SetRow | ElementRow | PortRow | AcceptRow
+export type Row =
+  | LinkRow
+  | AddressRow
+  | SysctlRow
+  | ChainRow
+  | SetRow
+  | ElementRow
+  | PortRow
+  | AcceptRow
+  | ShortcutRow
 
 export type LinkRow = {
   kind: 'link'
@@ -63,6 +72,12 @@ export type PortRow = { kind: 'port'; proto: Proto; address: string; port: numbe
  */
 export type AcceptRow = { kind: 'accept'; backend: 'legacy' | 'nft'; family: 'ipv4' | 'ipv6' }
 
+/**
+ * Frames for `mac` from other ports of the bridge that have a shortcut go straight to the container behind `link`, a port of
+ * the bridge itself, and what it sends is looked at likewise. It goes with its link.
+ */
+export type ShortcutRow = { kind: 'shortcut'; link: string; bridge: string; mac: string }
+
 /** must: has to be there. may: absent is fine, present is corrected. Rows that are neither must not be there. */
 export type Presence = 'must' | 'may'
 export type Wanted = { row: Row; presence: Presence }
@@ -85,6 +100,8 @@ export function key(row: Row): string {
       return `port ${row.proto} ${row.address} ${row.port}`
     case 'accept':
       return `accept ${row.backend} ${row.family}`
+    case 'shortcut':
+      return `shortcut ${row.link}`
   }
 }
 

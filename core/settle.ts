@@ -39,6 +39,7 @@ export class Settler {
   readonly #parts: SettlerParts
   #asks: Ask[] = []
   #running = false
+  #shortcut: boolean | undefined
 
   constructor(parts: SettlerParts) {
     this.#parts = parts
@@ -88,12 +89,20 @@ export class Settler {
   async #compare(touch: Touch | 'everything'): Promise<{ wanted: Wanted[]; present: Row[] }> {
     const { kernel, store, modes, ground } = this.#parts
     if (touch === 'everything') {
-      const wanted = everything(store.records, modes, ground, await kernel.facts())
+      const facts = await kernel.facts()
+      this.#shortcut = facts.shortcut
+      const wanted = this.#possible(everything(store.records, modes, ground, facts))
       return { wanted, present: await kernel.read({ owned: true, rows: wanted.map(each => each.row) }) }
     }
-    const wanted = touched(store.records, modes, touch)
+    this.#shortcut ??= (await kernel.facts()).shortcut
+    const wanted = this.#possible(touched(store.records, modes, touch))
     const rows = [...wanted.map(each => each.row), ...touch.before]
     return { wanted, present: rows.length > 0 ? await kernel.read({ owned: false, rows }) : [] }
+  }
+
+  /** Without what this kernel can't do. */
+  #possible(wanted: Wanted[]): Wanted[] {
+    return this.#shortcut ? wanted : wanted.filter(({ row }) => row.kind !== 'shortcut')
   }
 
   #failures(ask: Ask, steps: readonly Step[], outcomes: readonly Outcome[]): StepError[] {

@@ -1,7 +1,7 @@
 import { StepError } from '../core/errors.ts'
 import type { Facts, Kernel, Outcome, Scope } from '../core/faces.ts'
 import { line, stepLine } from '../core/lines.ts'
-import type { LinkRow, PortRow, Row, Step, SysctlRow } from '../core/rows.ts'
+import type { LinkRow, PortRow, Row, ShortcutRow, Step, SysctlRow } from '../core/rows.ts'
 import { key } from '../core/rows.ts'
 import { chain, element, type Plan, set } from './fakerules.ts'
 import { encodeFields } from './fields.ts'
@@ -53,6 +53,7 @@ export class FakeKernel implements Kernel {
       accept: structuredClone(this.world.possible),
       engineBridges: [...this.world.links.keys()].filter(name => ENGINE_BRIDGE.test(name)),
       ephemeral: [32768, 60999],
+      shortcut: this.world.bpf,
     }
   }
 
@@ -68,12 +69,14 @@ export class FakeKernel implements Kernel {
 
   /** Everything in the namespace, ours or not, as sorted lines. */
   dump(): string[] {
-    const { links, addresses, sysctls, sets, chains, elements, ports, accepts } = this.world
+    const { links, addresses, sysctls, sets, chains, elements, ports, accepts, shortcuts } = this.world
     const rows: Row[] = [
       ...[...links.values()].map(link => link.row),
       ...[...addresses.values()].map(({ link, address }) => ({ kind: 'address' as const, link, address })),
       ...[...sysctls].map(([key, value]) => ({ kind: 'sysctl' as const, key, value })),
-      ...[sets, chains, elements, ports, accepts].flatMap(table => [...(table as Map<string, Row>).values()]),
+      ...[sets, chains, elements, ports, accepts, shortcuts].flatMap(table => [
+        ...(table as Map<string, Row>).values(),
+      ]),
     ]
     return rows.map(line).sort()
   }
@@ -110,6 +113,8 @@ export class FakeKernel implements Kernel {
         return step.verb === 'delete'
           ? this.world.accepts.delete(key(row))
           : this.world.accepts.set(key(row), row)
+      case 'shortcut':
+        return this.#shortcut(step.verb, row)
     }
   }
 
@@ -203,8 +208,15 @@ export class FakeKernel implements Kernel {
     this.#held.add(key(row))
   }
 
+  /** Fails in silence, as Linux does. */
+  #shortcut(verb: Step['verb'], row: ShortcutRow): void {
+    const { bpf, links, shortcuts } = this.world
+    if (verb === 'delete') shortcuts.delete(row.link)
+    else if (bpf && links.has(row.link) && links.has(row.bridge)) shortcuts.set(row.link, row)
+  }
+
   #find(row: Row): Row | undefined {
-    const { addresses, sets, chains, elements, ports, accepts } = this.world
+    const { addresses, sets, chains, elements, ports, accepts, shortcuts } = this.world
     switch (row.kind) {
       case 'link':
         return this.#linkRow(row.name)
@@ -224,6 +236,8 @@ export class FakeKernel implements Kernel {
         return this.#held.has(key(row)) ? ports.get(key(row)) : undefined
       case 'accept':
         return accepts.get(key(row))
+      case 'shortcut':
+        return shortcuts.get(row.link)
     }
   }
 
@@ -236,7 +250,7 @@ export class FakeKernel implements Kernel {
   }
 
   #owned(): Row[] {
-    const { links, addresses, sets, chains, elements, accepts, ports } = this.world
+    const { links, addresses, sets, chains, elements, accepts, ports, shortcuts } = this.world
     const ours = [...links.keys()].flatMap(name =>
       name.startsWith('tsc-') ? [] : (this.#linkRow(name) ?? []),
     )
@@ -252,6 +266,7 @@ export class FakeKernel implements Kernel {
       ...elements.values(),
       ...[...this.#held].flatMap(at => ports.get(at) ?? []),
       ...accepts.values(),
+      ...shortcuts.values(),
     ]
   }
 }

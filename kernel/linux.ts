@@ -12,6 +12,7 @@ import { about, ordered, type Placed } from './order.ts'
 import { Ports } from './ports.ts'
 import type { Failure, Report } from './room.ts'
 import { Ruleset } from './ruleset.ts'
+import { Shortcuts } from './shortcuts.ts'
 import { linkOf, Sysctls, sysctl } from './sysctls.ts'
 import { Trash } from './trash.ts'
 import { Watch } from './watch.ts'
@@ -34,6 +35,7 @@ export class Linux {
   readonly #accepts: Accepts
   readonly #sysctls: Sysctls
   readonly #ports = new Ports()
+  readonly #shortcuts: Shortcuts
   readonly #generations: Generations
   #watch: Watch | undefined
 
@@ -46,6 +48,7 @@ export class Linux {
     this.#trash = new Trash(this.#route, log)
     this.#links = new Links(this.#route, count => this.#trash.add(count))
     this.#addresses = new Addresses(this.#route, this.#links)
+    this.#shortcuts = new Shortcuts(this.#route, this.#links, log)
     this.#generations = new Generations(this.#netfilter)
     this.#ruleset = new Ruleset(this.#netfilter, this.#generations)
     this.#elements = new Elements(this.#netfilter, this.#ruleset, moved => this.#forget(moved))
@@ -58,6 +61,7 @@ export class Linux {
     return [
       ...links.map(({ row }) => row),
       ...(owned ? this.#addresses.owned(rows, links) : this.#addresses.read(rows)),
+      ...(owned ? this.#shortcuts.owned(links) : this.#shortcuts.read(rows)),
       ...this.#sysctls.read(this.#withLinks(rows)),
       ...this.#ruleset.read(rows, owned),
       ...this.#elements.read(rows, owned),
@@ -83,11 +87,13 @@ export class Linux {
     const placed = ordered(steps)
     const first = removesChains(placed) ? placed.filter(isDeletedElement) : []
     this.#elements.apply(first, report)
+    this.#shortcuts.clear(placed, report)
     const rooms = [
       this.#ruleset,
       this.#links,
       this.#sysctls,
       this.#addresses,
+      this.#shortcuts,
       this.#ports,
       this.#accepts,
       this.#elements,
@@ -104,6 +110,7 @@ export class Linux {
       accept: this.#accepts.possible(),
       engineBridges: this.#links.engineBridges(),
       ephemeral: [first, last],
+      shortcut: this.#shortcuts.possible(),
     }
   }
 
@@ -122,6 +129,7 @@ export class Linux {
   async close(): Promise<void> {
     this.#watch?.close()
     this.#ports.close()
+    this.#shortcuts.close()
     await this.#trash.empty()
     this.#route.close()
     this.#netfilter.close()

@@ -3,10 +3,11 @@ import type { Step } from '../core/rows.ts'
 /**
  * The order in which one apply() works, so that steps of one kind can travel together; equal ranks keep their order.
  * Elements that are deleted go first, for a verdict may hold the chain that is to go, and others come last, when their
- * sets and chains are there. Sysctls come before addresses: disable_ipv6 refuses them.
+ * sets and chains are there. A shortcut goes before its link goes. Sysctls come before addresses: disable_ipv6 refuses them.
  */
 const RANKS = [
   'delete element',
+  'delete shortcut',
   'delete chain',
   'set',
   'chain',
@@ -14,6 +15,7 @@ const RANKS = [
   'link',
   'sysctl',
   'address',
+  'shortcut',
   'port',
   'accept',
   'element',

@@ -1,4 +1,4 @@
-import type { AcceptRow, ChainRow, ElementRow, LinkRow, PortRow, SetRow } from '../core/rows.ts'
+import type { AcceptRow, ChainRow, ElementRow, LinkRow, PortRow, SetRow, ShortcutRow } from '../core/rows.ts'
 import { linkOf } from './sysctls.ts'
 
 /** A link with the marks that a row doesn't show. */
@@ -19,6 +19,9 @@ export class World {
   readonly elements = new Map<string, ElementRow>()
   readonly ports = new Map<string, PortRow>()
   readonly accepts = new Map<string, AcceptRow>()
+  readonly shortcuts = new Map<string, ShortcutRow>()
+  /** Whether the kernel has bpf(2). */
+  bpf = true
   /** Backends whose filter table is there. */
   possible: AcceptRow[] = []
   readonly rings = new Set<() => void>()
@@ -56,6 +59,7 @@ export class World {
     this.links.delete(name)
     for (const [at, address] of this.addresses) if (address.link === name) this.addresses.delete(at)
     for (const at of this.sysctls.keys()) if (linkOf(at) === name) this.sysctls.delete(at)
+    this.shortcuts.delete(name)
     for (const port of this.links.values())
       if (port.row.master === name) port.row = portOf(port.row, undefined)
     if (link.peer) this.drop(link.peer)

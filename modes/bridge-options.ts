@@ -14,6 +14,8 @@ export const bridgeWords = {
   mtu: integer(68, 65535),
   /** Containers of this network can't reach each other, only the outside. */
   isolation: bool,
+  /** Frames between containers of this network go past the bridge, where the kernel can do that. */
+  shortcut: bool,
   masquerade: bool,
   gateway_mode_ipv4: gatewayMode,
   gateway_mode_ipv6: gatewayMode,
@@ -59,6 +61,7 @@ export type BridgeOptions = {
   bridge?: string
   mtu?: number
   isolation: boolean
+  shortcut: boolean
   masquerade: boolean
   gateway4: GatewayMode
   gateway6: GatewayMode
@@ -77,6 +80,7 @@ export function bridgeOptions(words: Readonly<Record<string, string>>, network: 
   const given = readWords(bridgeWords, labels, plain(words))
   const options: BridgeOptions = {
     isolation: given.isolation ?? false,
+    shortcut: given.shortcut ?? true,
     masquerade: given.masquerade ?? true,
     gateway4: given.gateway_mode_ipv4 ?? 'nat',
     gateway6: given.gateway_mode_ipv6 ?? 'nat',

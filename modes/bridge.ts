@@ -16,7 +16,11 @@ export const bridge: Mode = {
   endpointWords: [],
   link: bridgeName,
   network: network => [...bridgeRows(network), ...filterRows(network)].map(must),
-  endpoint: (network, endpoint) => [...linkRows(network, endpoint), ...publishedRows(network, endpoint)],
+  endpoint: (network, endpoint) => [
+    ...linkRows(network, endpoint),
+    ...shortcutRows(network, endpoint),
+    ...publishedRows(network, endpoint),
+  ],
   sandbox,
   listeners,
   hostLink,
@@ -123,6 +127,20 @@ function linkRows(network: Network, endpoint: Endpoint): Wanted[] {
     ...size,
   }
   return [endpoint.sandbox === undefined ? must(row) : may(row)]
+}
+
+/** Records of networks that are older than the option don't have it. */
+function shortcutRows(network: Network, endpoint: Endpoint): Wanted[] {
+  const { isolation, shortcut = true } = optionsOf(network)
+  if (isolation || !shortcut) return []
+  return [
+    must({
+      kind: 'shortcut',
+      link: hostLink(endpoint),
+      bridge: bridgeName(network),
+      mac: endpoint.mac.toLowerCase(),
+    }),
+  ]
 }
 
 function publishedRows(network: Network, endpoint: Endpoint): Wanted[] {

@@ -13,6 +13,7 @@ export type Native = {
   exchange(fd: number, request: Buffer, length: number, buffer: Buffer): number
   bindPort(protocol: number, namespace: string, address: Buffer, port: number, v6only: number): number
   portOf(fd: number): number
+  bpf(command: number, memory: Buffer, attr: number, places: Buffer): number
   watch(fd: number, ring: () => void): () => void
 }
 

@@ -1,4 +1,4 @@
-// All the C there is: a socket in any network namespace, send and receive, a doorbell, and a bound port.
+// All the C there is: a socket in any network namespace, send and receive, a doorbell, a bound port, and bpf(2).
 // Every function answers a number; a negative one is an errno, which native.ts turns into a NetlinkError.
 #define _GNU_SOURCE
 #include <errno.h>
@@ -14,6 +14,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -186,6 +187,22 @@ static napi_value port_of(napi_env env, napi_callback_info info) {
   return answer(env, ntohs(self.sin6_port)); // the port lies at the same place in both families
 }
 
+// bpf(command, memory, bytes of union bpf_attr at its start, places): at each place lies an offset into memory that becomes a pointer
+static napi_value call_bpf(napi_env env, napi_callback_info info) {
+  ARGUMENTS(4);
+  size_t room, count;
+  char *memory = bytes(env, argument[1], &room);
+  unsigned char *place = bytes(env, argument[3], &count);
+  for (size_t i = 0; i < count; i++) {
+    unsigned long offset;
+    if (place[i] + sizeof offset > room) return answer(env, -EINVAL);
+    memcpy(&offset, memory + place[i], sizeof offset);
+    offset += (unsigned long)memory;
+    memcpy(memory + place[i], &offset, sizeof offset);
+  }
+  return answer(env, or_errno(syscall(SYS_bpf, number(env, argument[0]), memory, number(env, argument[2]))));
+}
+
 // libuv's poll is not part of Node-API and net.Socket refuses AF_NETLINK: one small thread waits for datagrams and rings.
 struct bell {
   int epoll, wake;
@@ -258,7 +275,8 @@ NAPI_MODULE_INIT() {
     napi_callback run;
   } functions[] = {{"open", open_socket}, {"enter", enter},        {"join", join},
                    {"grow", grow},        {"receive", receive},    {"exchange", exchange},
-                   {"watch", watch},      {"bindPort", bind_port}, {"portOf", port_of}};
+                   {"watch", watch},      {"bindPort", bind_port}, {"portOf", port_of},
+                   {"bpf", call_bpf}};
   for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
     napi_value function;
     napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, functions[i].run, NULL, &function);

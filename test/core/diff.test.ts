@@ -10,6 +10,7 @@ const port: LinkRow = { kind: 'link', name: 'tsv-1', type: 'veth', up: true, mas
 const address: Row = { kind: 'address', link: 'tsb-1', address: '10.1.0.1/24' }
 const forward: Row = { kind: 'sysctl', key: 'net/ipv4/ip_forward', value: '1' }
 const local: Row = { kind: 'sysctl', key: 'net/ipv4/conf/tsb-1/route_localnet', value: '1' }
+const shortcut: Row = { kind: 'shortcut', link: 'tsv-1', bridge: 'tsb-1', mac: '02:42:0a:01:00:02' }
 const web: Row = { kind: 'element', set: 'any4', key: ['tcp', '80'], value: ['10.1.0.2', '80'] }
 
 const lines = (wanted: Wanted[], present: Row[]) => diff(wanted, present).map(stepLine)
@@ -32,6 +33,21 @@ describe('diff', () => {
       'delete element any4 tcp . 80 : 10.1.0.2 . 80 (not wanted)',
       'delete link tsv-1 type veth master tsb-1 up (not wanted)',
       'delete link tsb-1 type bridge mtu 1500 up (not wanted)',
+    ])
+  })
+
+  it('deletes a shortcut before its link, for the map outlives it', () => {
+    assert.deepEqual(lines([], [bridge, port, shortcut]), [
+      'delete shortcut 02:42:0a:01:00:02 dev tsv-1 master tsb-1 (not wanted)',
+      'delete link tsv-1 type veth master tsb-1 up (not wanted)',
+      'delete link tsb-1 type bridge mtu 1500 up (not wanted)',
+    ])
+  })
+
+  it('wants nothing on a link that may be absent and is', () => {
+    assert.deepEqual(lines([must(bridge), may(port), must(shortcut)], [bridge]), [])
+    assert.deepEqual(lines([must(bridge), may(port), must(shortcut)], [bridge, port]), [
+      'add shortcut 02:42:0a:01:00:02 dev tsv-1 master tsb-1',
     ])
   })
 

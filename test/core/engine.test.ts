@@ -159,6 +159,17 @@ describe('engine', () => {
     assert.deepEqual(world.kernel.dump(), before)
   })
 
+  it('does without shortcuts where the kernel has none', async () => {
+    const kernel = new FakeKernel()
+    kernel.world.bpf = false
+    const world = new World(kernel)
+    await world.settler.settle('everything')
+    await world.engine.createNetwork(net('n1', '10.1.0.0/24'))
+    await world.engine.createEndpoint(endpoint('e1', '10.1.0.2/24'))
+    assert.ok(!kernel.log.some(each => each.includes('shortcut')))
+    assert.deepEqual(await world.settler.plan(), [])
+  })
+
   it('refuses a second network on one bridge', async () => {
     const { engine } = await started()
     await engine.createNetwork(net('n2', '10.2.0.0/24', { words: { bridge: 'br0' } }))

@@ -9,6 +9,7 @@ import type {
   PortRow,
   Row,
   SetRow,
+  ShortcutRow,
   Step,
   Verb,
 } from '../../core/rows.ts'
@@ -70,6 +71,13 @@ export const forward: ChainRow = {
 }
 const element = (set: string, key: string[], value?: string[]): ElementRow =>
   value ? { kind: 'element', set, key, value } : { kind: 'element', set, key }
+
+const shortcut: ShortcutRow = {
+  kind: 'shortcut',
+  link: 'tsv-1',
+  bridge: 'tsb-1',
+  mac: '02:42:0a:4d:00:02',
+}
 
 const ground: Row[] = [bridges, ports, masq, subnets, ingress, open, forward]
 
@@ -459,6 +467,53 @@ export function suite(name: string, factory: () => Promise<Bed>): void {
         await assertAbsent(web)
         await second.close()
         await add(web)
+      })
+    })
+
+    describe('shortcuts', () => {
+      beforeEach(async function () {
+        if (!(await kernel.facts()).shortcut) this.skip()
+        await add(bridge, port)
+      })
+
+      it('are there for who asks, for the next daemon and among what is owned', async () => {
+        await assertAbsent(shortcut)
+        await add(shortcut)
+        await assertPresent(shortcut)
+        await kernel.close()
+        kernel = await bed.open()
+        await assertPresent(shortcut)
+        assert.ok((await owned()).includes(line(shortcut)))
+      })
+
+      it('lead to another MAC', async () => {
+        const other = { ...shortcut, mac: '02:42:0a:4d:00:03' }
+        await add(shortcut)
+        assert.deepEqual(await apply(step('set', other, shortcut)), ['ok'])
+        await assertPresent(other)
+        assert.equal((await owned()).filter(each => each.startsWith('shortcut')).length, 1)
+      })
+
+      it('are taken away alone and with their link, twice', async () => {
+        await add(shortcut)
+        assert.deepEqual(await apply(step('delete', shortcut), step('delete', shortcut)), ['ok', 'ok'])
+        await assertAbsent(shortcut)
+        await assertPresent(port)
+        await add(shortcut)
+        assert.deepEqual(await apply(step('delete', shortcut), step('delete', port)), ['ok', 'ok'])
+        await assertAbsent(shortcut, port)
+      })
+
+      it('go with a link that dies', async () => {
+        await add(shortcut)
+        await bed.lose('tsv-1')
+        await assertAbsent(shortcut)
+        assert.ok(!(await owned()).some(each => each.startsWith('shortcut')))
+      })
+
+      it('fail no step: frames take the bridge', async () => {
+        assert.deepEqual(await apply(...adds({ ...shortcut, link: 'tsv-9' })), ['ok'])
+        await assertAbsent({ ...shortcut, link: 'tsv-9' })
       })
     })
 

@@ -36,6 +36,7 @@ const cases: Record<string, Case> = {
   'own source address': { words: { host_ipv4: '192.0.2.7' } },
   'no masquerade': { words: { masquerade: 'false' } },
   'named, small, kept apart': { words: { bridge: 'shop0', mtu: '1400', isolation: 'true' } },
+  'every frame by way of the bridge': { words: { shortcut: 'false' } },
   'trusted interfaces': { words: { trusted_host_interfaces: 'eth1:eth2' }, endpoint: { published: [web] } },
   'several subnets': {
     network: {

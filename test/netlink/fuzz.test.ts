@@ -11,6 +11,7 @@ import { linkBody } from '../../netlink/route/link.ts'
 import { neighbourBody } from '../../netlink/route/neighbour.ts'
 import { policyBody } from '../../netlink/route/policy.ts'
 import { routeBody } from '../../netlink/route/route.ts'
+import { bpfFilterBody, trafficBody } from '../../netlink/route/traffic.ts'
 import { Writer } from '../../netlink/writer.ts'
 
 const { tableBody, chainBody, ruleBody, setBody, elementsBody } = nftables
@@ -21,6 +22,8 @@ const bodies: Record<string, AnyBody> = {
   policyBody,
   neighbourBody,
   conntrackBody,
+  trafficBody,
+  bpfFilterBody,
   tableBody,
   chainBody,
   ruleBody,

@@ -4,7 +4,7 @@ import * as nl from '@tsnet/netlink'
 import { HEADER, writeMessage } from '../../netlink/message.ts'
 import { Writer } from '../../netlink/writer.ts'
 
-/** Bytes that `ip`, `bridge`, `nft` and `conntrack` sent, each below its command; captured by strace -e write=all. */
+/** Bytes that `ip`, `bridge`, `tc`, `nft` and `conntrack` sent, each below its command; captured by strace -e write=all. */
 const goldens = new Map<string, Buffer[]>()
 for (const line of readFileSync(new URL('goldens.txt', import.meta.url), 'utf8').split('\n')) {
   if (line.startsWith('# ')) goldens.set(line.slice(2), [])
@@ -136,6 +136,19 @@ const cases: Record<string, nl.Request<unknown>> = {
     lladdr: '02:00:00:00:00:07',
     dst: '10.0.0.7',
   }),
+  'tc qdisc add dev va ingress_block 2 ingress': nl.newIngress(4, 2),
+  'tc qdisc del dev va ingress': nl.delIngress(4),
+  'tc qdisc show': nl.dumpQdiscs(),
+  'tc filter add block 2 pref 1 handle 1 bpf direct-action object-pinned prog': nl.newBpfFilter(
+    { block: 2, priority: 1, handle: 1 },
+    { fd: 4, name: 'prog:[*fsobj]' },
+  ),
+  'tc filter replace block 2 pref 1 handle 1 bpf direct-action object-pinned prog': nl.replaceBpfFilter(
+    { block: 2, priority: 1, handle: 1 },
+    { fd: 4, name: 'prog:[*fsobj]' },
+  ),
+  'tc filter show block 2': nl.dumpFilters(2),
+  'tc filter del block 2 pref 1 handle 1 bpf': nl.delBpfFilter({ block: 2, priority: 1, handle: 1 }),
   'nft add table inet t': nl.newTable({ family: 1, name: 't', flags: 0 }),
   'nft add chain inet t pre { type nat hook prerouting priority -100; policy accept; comment "c1"; }':
     nl.newChain({

@@ -15,6 +15,7 @@ import * as neighbour from '../../netlink/route/neighbour.ts'
 import * as plainlink from '../../netlink/route/plainlink.ts'
 import * as policy from '../../netlink/route/policy.ts'
 import * as route from '../../netlink/route/route.ts'
+import * as traffic from '../../netlink/route/traffic.ts'
 
 /** Headers of linux-libc-dev that declare what the tables repeat. */
 const headers = [
@@ -24,6 +25,7 @@ const headers = [
   'if_bridge.h',
   'neighbour.h',
   'rtnetlink.h',
+  'pkt_cls.h',
   'fib_rules.h',
   'veth.h',
   'netfilter/nf_tables.h',
@@ -63,6 +65,7 @@ const modules = {
   plainlink,
   policy,
   route,
+  traffic,
 }
 const sets: [string, AttributeSet<Table>][] = [
   ['extendedAck', extendedAck as unknown as AttributeSet<Table>],
