@@ -6,7 +6,7 @@
 
 node := node_modules/.bin/node
 mocha := $(node) node_modules/mocha/bin/mocha.js
-sources := $(shell find bin core driver ipam kernel modes netlink store -name '*.ts' -not -path '*/node_modules/*')
+sources := $(shell find bin core driver gossip ipam kernel modes netlink store vxlan-fdb -name '*.ts' -not -path '*/node_modules/*')
 
 # Debian packages of the commands that are missing here: `command:package` pairs.
 missing = $(foreach pair,$(1),$(if $(shell command -v $(firstword $(subst :, ,$(pair)))),,$(lastword $(subst :, ,$(pair)))))
@@ -14,7 +14,7 @@ to_build := npm:npm cc:gcc cc:libc6-dev
 # Node's own build needs it and brings it not.
 to_build += $(if $(shell /sbin/ldconfig -p | grep libatomic.so.1),,libatomic.so.1:libatomic1)
 to_run := nft:nftables
-to_test := iptables:iptables ps:procps conntrack:conntrack strace:strace busybox:busybox-static ip:iproute2 unshare:util-linux
+to_test := iptables:iptables serf:serf ps:procps conntrack:conntrack strace:strace busybox:busybox-static ip:iproute2 unshare:util-linux
 
 define install
 	@set -e; packages="$(call missing,$(1))"; [ -z "$$packages" ] || { \

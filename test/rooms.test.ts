@@ -4,13 +4,15 @@ import { dirname, join, relative, resolve } from 'node:path'
 
 /** Which room may look into which; `bin` joins the parts, so nobody looks into `bin`. */
 const arrows: Record<string, readonly string[]> = {
-  bin: ['core', 'driver', 'ipam', 'kernel', 'modes', 'store'],
+  bin: ['core', 'driver', 'gossip', 'ipam', 'kernel', 'modes', 'store', 'vxlan-fdb'],
   driver: ['core'],
   ipam: ['core'],
   modes: ['core'],
   kernel: ['core', 'netlink'],
   store: ['core'],
   core: [],
+  gossip: [],
+  'vxlan-fdb': [],
   netlink: [],
 }
 

@@ -1,0 +1,8 @@
+export { Agent, type Options } from './agent.ts'
+export { defaultVsn, lan, local, serfVsn, type Timing, type Vsn, wan } from './config.ts'
+export { type Endpoint, endpointText } from './endpoint.ts'
+export { Keyring } from './keyring.ts'
+export type { Member, Status } from './member.ts'
+export { SerfLayer } from './serf.ts'
+export { decodeTags, encodeTags } from './serf-messages.ts'
+export type { Event } from './state.ts'
