@@ -29,6 +29,9 @@ const removable = (row: Row) => row.kind !== 'sysctl' || linkOf(row.key) !== und
 
 function correct({ row, presence }: Wanted, was: Row | undefined, lost: ReadonlySet<string>): Step[] {
   if (!was || hangsOn(row, lost)) return presence === 'must' ? [{ verb: 'add', row, reason: '' }] : []
+  // A port whose bridge is replaced is nobody's port meanwhile.
+  if (row.kind === 'link' && row.master !== undefined && lost.has(row.master) && !lost.has(row.name))
+    return [{ verb: 'set', row, was, reason: 'master was replaced' }]
   const change = compare(row, was)
   return change ? [{ verb: change.verb, row, was, reason: `${change.fields.join(', ')} differs` }] : []
 }
@@ -43,7 +46,7 @@ function replacedLinks(want: ReadonlyMap<string, Wanted>, there: ReadonlyMap<str
 }
 
 function hangsOn(row: Row, links: ReadonlySet<string>): boolean {
-  if (row.kind === 'address') return links.has(row.link)
+  if (row.kind === 'address' || row.kind === 'fdb' || row.kind === 'neighbour') return links.has(row.link)
   return row.kind === 'sysctl' && links.has(linkOf(row.key) ?? '')
 }
 
@@ -55,8 +58,22 @@ export function linkOf(sysctl: string): string | undefined {
 
 /** Fields that can be changed in place; everything else that differs was given at birth. */
 const settable: { [kind in Row['kind']]: readonly string[] } = {
-  link: ['up', 'mtu', 'mac', 'master', 'hairpin', 'isolated'],
+  link: [
+    'up',
+    'mtu',
+    'mac',
+    'master',
+    'hairpin',
+    'isolated',
+    'local',
+    'suppress',
+    'learning',
+    'locked',
+    'flood',
+  ],
   address: [],
+  fdb: ['to'],
+  neighbour: ['mac'],
   sysctl: ['value'],
   chain: ['hook', 'rules'],
   set: [],
@@ -65,8 +82,10 @@ const settable: { [kind in Row['kind']]: readonly string[] } = {
   accept: [],
 }
 const birth: { [kind in Row['kind']]: readonly string[] } = {
-  link: ['type'],
+  link: ['type', 'vni', 'udpPort'],
   address: [],
+  fdb: [],
+  neighbour: [],
   sysctl: [],
   chain: [],
   set: ['type', 'value', 'interval'],
@@ -106,6 +125,8 @@ function rank(row: Row): number {
       return linkOf(row.key) ? 5 : 3
     case 'address':
       return 5
+    case 'fdb':
+    case 'neighbour':
     case 'port':
       return 7
     case 'element':

@@ -5,9 +5,11 @@ import type { Row, Step } from '../core/rows.ts'
 import { Accepts } from './accepts.ts'
 import { Addresses } from './addresses.ts'
 import { Elements } from './elements.ts'
+import { Fdb } from './fdb.ts'
 import { forget, type Moved } from './flows.ts'
 import { Generations } from './generations.ts'
 import { Links } from './links.ts'
+import { Neighbours } from './neighbours.ts'
 import { about, ordered, type Placed } from './order.ts'
 import { Ports } from './ports.ts'
 import type { Failure, Report } from './room.ts'
@@ -29,6 +31,8 @@ export class Linux {
   readonly #netfilter: Socket = open({ protocol: 'netfilter' })
   readonly #links: Links
   readonly #addresses: Addresses
+  readonly #fdb: Fdb
+  readonly #neighbours: Neighbours
   readonly #ruleset: Ruleset
   readonly #elements: Elements
   readonly #accepts: Accepts
@@ -46,6 +50,8 @@ export class Linux {
     this.#trash = new Trash(this.#route, log)
     this.#links = new Links(this.#route, count => this.#trash.add(count))
     this.#addresses = new Addresses(this.#route, this.#links)
+    this.#fdb = new Fdb(this.#route, this.#links)
+    this.#neighbours = new Neighbours(this.#route, this.#links)
     this.#generations = new Generations(this.#netfilter)
     this.#ruleset = new Ruleset(this.#netfilter, this.#generations)
     this.#elements = new Elements(this.#netfilter, this.#ruleset, moved => this.#forget(moved))
@@ -58,6 +64,8 @@ export class Linux {
     return [
       ...links.map(({ row }) => row),
       ...(owned ? this.#addresses.owned(rows, links) : this.#addresses.read(rows)),
+      ...this.#fdb.read(rows, owned, links),
+      ...this.#neighbours.read(rows, owned, links),
       ...this.#sysctls.read(this.#withLinks(rows)),
       ...this.#ruleset.read(rows, owned),
       ...this.#elements.read(rows, owned),
@@ -88,6 +96,8 @@ export class Linux {
       this.#links,
       this.#sysctls,
       this.#addresses,
+      this.#fdb,
+      this.#neighbours,
       this.#ports,
       this.#accepts,
       this.#elements,
@@ -112,6 +122,8 @@ export class Linux {
     const rooms = {
       links: this.#links,
       addresses: this.#addresses,
+      fdb: this.#fdb,
+      neighbours: this.#neighbours,
       accepts: this.#accepts,
       generations: this.#generations,
     }

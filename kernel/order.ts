@@ -14,6 +14,8 @@ const RANKS = [
   'link',
   'sysctl',
   'address',
+  'fdb',
+  'neighbour',
   'port',
   'accept',
   'element',
