@@ -1,52 +1,76 @@
-import type { Facts, Mode } from './faces.ts'
+import { inhabited, memberRow, ofElsewhere, ofPlaces } from './elsewhere.ts'
+import type { Facts, Mode, Peers, Place } from './faces.ts'
 import type { Endpoint, Network, Records } from './records.ts'
 import { key, type Row, type Wanted } from './rows.ts'
 
 export type Modes = Readonly<Record<string, Mode>>
 
-/** The part of the records that a change touched. */
+/** All that wanted rows follow from. */
+export type View = { records: Records; modes: Modes; peers: Peers }
+
+/** The part of the records, and of what peers told, that a change touched. */
 export type Touch = {
   networks: readonly string[]
   endpoints: readonly string[]
+  /** Networks that these endpoints are or were in. */
+  homes: readonly string[]
+  places: readonly Place[]
+  /** Tunnel end points that became members or are none any more. */
+  members: readonly string[]
   /** Rows that were wanted before the change: those that nobody wants any more have to go. */
   before: readonly Row[]
 }
 
+export const nothing: Touch = {
+  networks: [],
+  endpoints: [],
+  homes: [],
+  places: [],
+  members: [],
+  before: [],
+}
+
+const must = (row: Row): Wanted => ({ row, presence: 'must' })
+
 /** Wanted rows of what was touched, from the records as they are now. */
-export function touched(records: Records, modes: Modes, touch: Touch): Wanted[] {
+export function touched(view: View, touch: Touch): Wanted[] {
+  const { records, peers } = view
   const networks = touch.networks.flatMap(id => records.networks.get(id) ?? [])
   const endpoints = touch.endpoints.flatMap(id => records.endpoints.get(id) ?? [])
   return unique([
-    ...networks.flatMap(network => ofNetwork(modes, network)),
-    ...endpoints.flatMap(endpoint => ofEndpoint(records, modes, endpoint)),
+    ...touch.members.filter(vtep => peers.members()?.has(vtep)).map(vtep => must(memberRow(vtep))),
+    ...networks.flatMap(network => ofNetwork(view, network)),
+    ...endpoints.flatMap(endpoint => ofEndpoint(view, endpoint)),
+    ...ofPlaces(view, touch.places).map(must),
   ])
 }
 
 /** Wanted rows of the whole host. */
-export function everything(
-  records: Records,
-  modes: Modes,
-  ground: readonly Wanted[],
-  facts: Facts,
-): Wanted[] {
+export function everything(view: View, ground: readonly Wanted[], facts: Facts): Wanted[] {
+  const { records, peers } = view
   return unique([
     ...ground,
-    ...facts.accept.map((row): Wanted => ({ row, presence: 'must' })),
-    ...facts.engineBridges.map(
-      (name): Wanted => ({ row: { kind: 'element', set: 'engine', key: [name] }, presence: 'must' }),
-    ),
-    ...[...records.networks.values()].flatMap(network => ofNetwork(modes, network)),
-    ...[...records.endpoints.values()].flatMap(endpoint => ofEndpoint(records, modes, endpoint)),
+    ...facts.accept.map(must),
+    ...facts.engineBridges.map(name => must({ kind: 'element', set: 'engine', key: [name] })),
+    ...[...(peers.members() ?? [])].map(vtep => must(memberRow(vtep))),
+    ...[...records.networks.values()].flatMap(network => ofNetwork(view, network)),
+    ...[...records.endpoints.values()].flatMap(endpoint => ofEndpoint(view, endpoint)),
   ])
 }
 
-export function ofNetwork(modes: Modes, network: Network): Wanted[] {
-  return modes[network.mode]?.network(network) ?? []
+export function ofNetwork(view: View, network: Network): Wanted[] {
+  if (!inhabited(view, network)) return []
+  return [...plain(view, network), ...ofElsewhere(view, network).map(must)]
 }
 
-export function ofEndpoint(records: Records, modes: Modes, endpoint: Endpoint): Wanted[] {
+/** Rows of a network without what hangs on its links. */
+export function plain({ modes, peers }: View, network: Network): Wanted[] {
+  return modes[network.mode]?.network(network, peers.self) ?? []
+}
+
+export function ofEndpoint({ records, modes, peers }: View, endpoint: Endpoint): Wanted[] {
   const network = records.networks.get(endpoint.network)
-  return (network && modes[network.mode]?.endpoint(network, endpoint)) ?? []
+  return (network && modes[network.mode]?.endpoint(network, endpoint, peers.self)) ?? []
 }
 
 /** Two records may want the same row (a subnet used twice); the first one's is taken. */

@@ -33,6 +33,9 @@ const removable = (row: Row) => row.kind !== 'sysctl' || linkOf(row.key) !== und
 
 function correct({ row, presence }: Wanted, was: Row | undefined, lost: ReadonlySet<string>): Step[] {
   if (!was || hangsOn(row, lost)) return presence === 'must' ? [{ verb: 'add', row, reason: '' }] : []
+  // A port whose bridge is replaced is nobody's port meanwhile.
+  if (row.kind === 'link' && row.master !== undefined && lost.has(row.master) && !lost.has(row.name))
+    return [{ verb: 'set', row, was, reason: 'master was replaced' }]
   const change = compare(row, was)
   return change ? [{ verb: change.verb, row, was, reason: `${change.fields.join(', ')} differs` }] : []
 }
@@ -53,7 +56,8 @@ function missingLinks(want: ReadonlyMap<string, Wanted>, there: ReadonlyMap<stri
 }
 
 function hangsOn(row: Row, links: ReadonlySet<string>): boolean {
-  if (row.kind === 'address' || row.kind === 'shortcut') return links.has(row.link)
+  if (row.kind === 'address' || row.kind === 'fdb' || row.kind === 'neighbour' || row.kind === 'shortcut')
+    return links.has(row.link)
   return row.kind === 'sysctl' && links.has(linkOf(row.key) ?? '')
 }
 
@@ -65,8 +69,22 @@ export function linkOf(sysctl: string): string | undefined {
 
 /** Fields that can be changed in place; everything else that differs was given at birth. */
 const settable: { [kind in Row['kind']]: readonly string[] } = {
-  link: ['up', 'mtu', 'mac', 'master', 'hairpin', 'isolated'],
+  link: [
+    'up',
+    'mtu',
+    'mac',
+    'master',
+    'hairpin',
+    'isolated',
+    'local',
+    'suppress',
+    'learning',
+    'locked',
+    'flood',
+  ],
   address: [],
+  fdb: ['to'],
+  neighbour: ['mac'],
   sysctl: ['value'],
   chain: ['hook', 'rules'],
   set: [],
@@ -76,8 +94,10 @@ const settable: { [kind in Row['kind']]: readonly string[] } = {
   shortcut: ['bridge', 'mac'],
 }
 const birth: { [kind in Row['kind']]: readonly string[] } = {
-  link: ['type'],
+  link: ['type', 'vni', 'udpPort'],
   address: [],
+  fdb: [],
+  neighbour: [],
   sysctl: [],
   chain: [],
   set: ['type', 'value', 'interval'],
@@ -118,6 +138,8 @@ function rank(row: Row): number {
       return linkOf(row.key) ? 5 : 3
     case 'address':
       return 5
+    case 'fdb':
+    case 'neighbour':
     case 'port':
     case 'shortcut':
       return 7

@@ -1,9 +1,22 @@
 import { linkless, orphaned, predecessors, publishers } from './dead.ts'
-import { type Modes, ofEndpoint, ofNetwork, type Touch } from './desired.ts'
+import { type Modes, nothing, ofEndpoint, ofNetwork, type Touch, type View } from './desired.ts'
+import { placeOf } from './elsewhere.ts'
 import { Refused, type StepError } from './errors.ts'
-import type { Clock, EndpointSpec, Kernel, Mode, NetworkSpec, Networks, Sandbox, Store } from './faces.ts'
+import type {
+  Clock,
+  EndpointSpec,
+  Kernel,
+  Mode,
+  NetworkSpec,
+  Networks,
+  Peers,
+  Place,
+  Sandbox,
+  Store,
+} from './faces.ts'
 import { macOf } from './mac.ts'
 import { overlapping } from './overlap.ts'
+import { alone } from './peers.ts'
 import { HostPorts, type Wish } from './publish.ts'
 import type { Change, Endpoint, Network, PortRequest, Publication } from './records.ts'
 import type { Row } from './rows.ts'
@@ -15,6 +28,8 @@ export type EngineParts = {
   store: Store
   settler: Settler
   modes: Modes
+  /** The settler's. */
+  peers?: Peers
   /** First and last port to choose from when none is asked for. */
   ephemeral: [number, number]
   now: Clock
@@ -138,6 +153,16 @@ export class Engine implements Networks {
     })
   }
 
+  /** Peers told something new of these places; what they tell now is settled at once, however many there are. */
+  moved(places: readonly Place[]): Promise<StepError[]> {
+    return this.#parts.settler.settle({ ...nothing, places })
+  }
+
+  /** These tunnel end points became members, or are none any more. */
+  joined(members: readonly string[]): Promise<StepError[]> {
+    return this.#parts.settler.settle({ ...nothing, members })
+  }
+
   /** The ports of those who are dead are free again. Their records stay until Docker's own list settles the matter. */
   abandoned(present: readonly Row[]): Promise<void>[] {
     return linkless(this.#records, present, each => this.#hostLink(each)).map(each => this.unpublish(each.id))
@@ -189,8 +214,8 @@ export class Engine implements Networks {
 
   /** Gives back the ports of the dead, and tells whether there were any. */
   async #freed(): Promise<boolean> {
-    const { modes, kernel, isNamespace } = this.#parts
-    const rows = publishers(this.#records).flatMap(each => ofEndpoint(this.#records, modes, each))
+    const { kernel, isNamespace } = this.#parts
+    const rows = publishers(this.#records).flatMap(each => ofEndpoint(this.#view, each))
     const present = await kernel.read({ owned: false, rows: rows.map(each => each.row) })
     const orphans = await orphaned(this.#records, this.#activated, isNamespace)
     const freed = [...this.abandoned(present), ...orphans.map(each => this.unpublish(each.id))]
@@ -225,6 +250,9 @@ export class Engine implements Networks {
   /** Resolves when the changes are on disk, with what settles them. */
   async #write(...changes: readonly Change[]): Promise<() => Promise<StepError[]>> {
     const touch: Touch = {
+      ...nothing,
+      homes: changes.flatMap(change => this.#subject(change)?.network ?? []),
+      places: changes.flatMap(change => this.#placeOf(change) ?? []),
       networks: changes.flatMap(change => (change.table === 'network' ? change.id : [])),
       endpoints: changes.flatMap(change => (change.table === 'endpoint' ? change.id : [])),
       before: changes.flatMap(change => this.#rowsOf(change)),
@@ -234,15 +262,21 @@ export class Engine implements Networks {
   }
 
   #rowsOf(change: Change): Row[] {
-    const { modes } = this.#parts
     const network = change.table === 'network' && this.network(change.id)
     const endpoint = change.table === 'endpoint' && this.endpoint(change.id)
-    const wanted = network
-      ? ofNetwork(modes, network)
-      : endpoint
-        ? ofEndpoint(this.#records, modes, endpoint)
-        : []
+    const wanted = network ? ofNetwork(this.#view, network) : endpoint ? ofEndpoint(this.#view, endpoint) : []
     return wanted.map(each => each.row)
+  }
+
+  /** The endpoint that a change is about, as it is to be or as it was. */
+  #subject(change: Change): Endpoint | undefined {
+    return change.table === 'endpoint' ? (change.value ?? this.endpoint(change.id)) : undefined
+  }
+
+  #placeOf(change: Change): Place | undefined {
+    const endpoint = this.#subject(change)
+    const network = endpoint && this.network(endpoint.network)
+    return network && placeOf(this.#view, network, endpoint)
   }
 
   #valueOf(change: Change): Network | Endpoint | undefined {
@@ -257,7 +291,7 @@ export class Engine implements Networks {
         throw new Refused(`bridge ${name} is the one of network ${other.id}; choose another name`)
   }
 
-  #parse({ id, words, internal, ipv4, ipv6, enable }: NetworkSpec): Network {
+  #parse({ id, words, internal, ipv4, ipv6, enable, shared = words.name }: NetworkSpec): Network {
     const name = words.mode ?? 'bridge'
     const mode = this.#parts.modes[name]
     if (!mode) {
@@ -265,7 +299,8 @@ export class Engine implements Networks {
       throw new Refused(`option "mode" can't be "${name}": it has to be ${known}`)
     }
     const options = mode.options(words, { internal, ...enable })
-    return { id, mode: name, options, internal, ipv4, ipv6, created: this.#parts.now() }
+    const record = { id, mode: name, options, internal, ipv4, ipv6, created: this.#parts.now() }
+    return shared === undefined ? record : { ...record, shared }
   }
 
   #refuseWords({ network, options }: EndpointSpec): void {
@@ -297,6 +332,11 @@ export class Engine implements Networks {
     return mode
   }
 
+  get #view(): View {
+    const { modes, peers = alone } = this.#parts
+    return { records: this.#records, modes, peers }
+  }
+
   get #records() {
     return this.#parts.store.records
   }
@@ -307,7 +347,7 @@ function undo(change: Change, before: Network | Endpoint | undefined): Change {
 }
 
 function same(known: Network, asked: Network): void {
-  const plain = ({ created: _, ...rest }: Network) => JSON.stringify(rest)
+  const plain = ({ created: _, shared: __, ...rest }: Network) => JSON.stringify(rest)
   if (plain(known) !== plain(asked))
     throw new Refused(`network ${known.id} exists with other options; remove it before creating it anew`)
 }

@@ -43,6 +43,55 @@ export type Sandbox = {
   routes: { to: string; via?: string }[]
 }
 
+/** An endpoint of a network on another host: its MAC, its addresses without prefix length, and where frames for it go. */
+export type Remote = { mac: string; addresses: readonly string[]; vtep: string }
+
+/** This host's tunnel end points; at least one of the two. */
+export type Underlay = {
+  ipv4?: string
+  ipv6?: string
+  /** Bytes of the largest IP packet that hosts can send to each other. */
+  mtu: number
+  /** VXLAN's UDP port, the same on every host. */
+  port: number
+}
+
+/**
+ * What other hosts told. Networks go by the key that all hosts share (`sharedKey`), never by Docker's id. Where two endpoints
+ * elsewhere claim one address, `byAddress` decides.
+ */
+export interface Peers {
+  /** Undefined: this host has no tunnel end point, its networks are its own. */
+  readonly self: Underlay | undefined
+  remotes(network: string): Iterable<Remote>
+  byMac(network: string, mac: string): Remote | undefined
+  byAddress(network: string, address: string): Remote | undefined
+  /** Tunnel end points of hosts that have endpoints of the network. */
+  holders(network: string): ReadonlySet<string>
+  /** Whether all that others know of the network has been heard once: until then, what isn't listed may well be. */
+  complete(network: string): boolean
+  /** Tunnel end points of all current members; undefined while that isn't known. */
+  members(): ReadonlySet<string> | undefined
+}
+
+/** A spot in a network that peers told something new of: every MAC, address and tunnel end point it has or had. */
+export type Place = {
+  network: string
+  macs: readonly string[]
+  addresses: readonly string[]
+  vteps: readonly string[]
+}
+
+/** What a mode makes of other hosts. Its networks are in the kernel only while an endpoint of them is on this host. */
+export interface Elsewhere {
+  /** Links that the rows below hang on. */
+  links(network: Network): string[]
+  /** Rows of one endpoint on another host; none when its tunnel end point can't be reached from here. */
+  remote(network: Network, remote: Remote, self: Underlay): Row[]
+  /** Rows of one other host that has endpoints of the network. */
+  holder(network: Network, vtep: string, self: Underlay): Row[]
+}
+
 /** One way of making a network. Pure: records in, rows out. */
 export interface Mode {
   /** Parses `-o` words and labels; throws Refused with a sentence that names what is unknown and what is allowed. */
@@ -55,9 +104,11 @@ export interface Mode {
   /** The host's link that the network is made of; no two networks share one. */
   link(network: Network): string
   /** Rows of the network itself, in the host's namespace. */
-  network(network: Network): Wanted[]
+  network(network: Network, self?: Underlay): Wanted[]
   /** Rows of one endpoint, in the host's namespace. */
-  endpoint(network: Network, endpoint: Endpoint): Wanted[]
+  endpoint(network: Network, endpoint: Endpoint, self?: Underlay): Wanted[]
+  /** Only for modes whose networks span hosts. */
+  readonly elsewhere?: Elsewhere
   sandbox(network: Network, endpoint: Endpoint): Sandbox
   /** Where a port is to be published; throws Refused when this network can't. */
   listeners(network: Network, endpoint: Endpoint, request: PortRequest): Listener[]
@@ -93,6 +144,8 @@ export type NetworkSpec = {
   ipv4: Subnet[]
   ipv6: Subnet[]
   enable: { ipv4: boolean; ipv6: boolean }
+  /** What all hosts call it; else the word `name`, else its id. */
+  shared?: string
 }
 
 /** An endpoint as a caller describes it; a missing `mac` is to be chosen. */

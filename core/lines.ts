@@ -10,6 +10,10 @@ export function line(row: Row): string {
       return words('link', row.name, 'type', row.type, ...linkWords(row))
     case 'address':
       return words('address', row.address, 'dev', row.link)
+    case 'fdb':
+      return words('fdb', row.link, row.mac, 'to', row.to || 'nowhere')
+    case 'neighbour':
+      return words('neighbour', row.link, row.address, 'at', row.mac)
     case 'sysctl':
       return words('sysctl', row.key, '=', row.value)
     case 'chain':
@@ -39,12 +43,19 @@ export function stepLine(step: Step): string {
 
 function linkWords(row: Extract<Row, { kind: 'link' }>): (string | false | undefined)[] {
   return [
+    row.vni !== undefined && `id ${row.vni}`,
+    row.udpPort !== undefined && `dstport ${row.udpPort}`,
+    row.local && `local ${row.local}`,
     row.peer && `peer ${row.peer.name}`,
     row.master && `master ${row.master}`,
     row.mac && `address ${row.mac}`,
     row.mtu !== undefined && `mtu ${row.mtu}`,
     row.hairpin && 'hairpin',
     row.isolated && 'isolated',
+    row.suppress && 'neigh_suppress',
+    row.learning === false && 'nolearning',
+    row.locked && 'locked',
+    row.flood && 'flood',
     row.adopted && 'adopted',
     row.up ? 'up' : 'down',
   ]

@@ -21,6 +21,8 @@ export type Network = {
   internal: boolean
   ipv4: Subnet[]
   ipv6: Subnet[]
+  /** What all hosts call it, where Docker's id differs per host; without, it is known by its id. */
+  shared?: string
   /** Milliseconds since 1970 when it was created. */
   created: number
 }

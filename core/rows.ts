@@ -7,6 +7,8 @@ import type { Proto } from './records.ts'
 export type Row =
   | LinkRow
   | AddressRow
+  | FdbRow
+  | NeighbourRow
   | SysctlRow
   | ChainRow
   | SetRow
@@ -18,7 +20,7 @@ export type Row =
 export type LinkRow = {
   kind: 'link'
   name: string
-  type: 'bridge' | 'veth'
+  type: 'bridge' | 'veth' | 'vxlan'
   up: boolean
   /** Bytes; absent leaves the kernel's choice. */
   mtu?: number
@@ -31,11 +33,35 @@ export type LinkRow = {
   hairpin?: boolean
   /** Bridge port: isolated ports don't reach each other (IFLA_BRPORT_ISOLATED). */
   isolated?: boolean
+  /** VXLAN: network identifier, 24 bits. */
+  vni?: number
+  /** VXLAN: UDP port that it sends to and is reached at. */
+  udpPort?: number
+  /** VXLAN: source address of its packets; its family is that of every destination. */
+  local?: string
+  /** Bridge port: answers ARP and ND for neighbours behind it, and keeps such requests from it (IFLA_BRPORT_NEIGH_SUPPRESS). */
+  suppress?: boolean
+  /** Bridge port: takes the source of a frame for the place of that MAC (IFLA_BRPORT_LEARNING). */
+  learning?: boolean
+  /** Bridge port: only frames from MACs that the FDB has behind it come in (IFLA_BRPORT_LOCKED). */
+  locked?: boolean
+  /** Bridge port: broadcast and multicast go out (IFLA_BRPORT_BCAST_FLOOD and MCAST_FLOOD). */
+  flood?: boolean
   /** Read only: a bridge that somebody else made. Adding it means using it, deleting it means letting go of it. */
   adopted?: boolean
 }
 
 export type AddressRow = { kind: 'address'; link: string; address: string }
+
+/**
+ * A MAC behind a tunnel end point: an entry of the VXLAN link and one of its bridge, made and read as one. The all-zero MAC is
+ * where frames for everybody go, and may have many destinations. Read only: `to` is empty where the two tables disagree.
+ */
+export type FdbRow = { kind: 'fdb'; link: string; mac: string; to: string }
+export const EVERYBODY = '00:00:00:00:00:00'
+
+/** A permanent entry of the neighbour table: `address` without prefix length is at this MAC. */
+export type NeighbourRow = { kind: 'neighbour'; link: string; address: string; mac: string }
 
 /**
  * `key` is the path below /proc/sys, `net/ipv4/ip_forward`. Those of the whole host are never taken back; deleting one of a
@@ -55,7 +81,7 @@ export type SetRow = {
   interval?: boolean
 }
 
-export type FieldType = 'ipv4_addr' | 'ipv6_addr' | 'inet_proto' | 'inet_service' | 'ifname'
+export type FieldType = 'ipv4_addr' | 'ipv6_addr' | 'inet_proto' | 'inet_service' | 'ifname' | 'vni'
 
 /** An element: `key` and `value` are the fields as nft prints them. Its set is a SetRow of the same name. */
 export type ElementRow = { kind: 'element'; set: string; key: string[]; value?: string[] }
@@ -89,6 +115,10 @@ export function key(row: Row): string {
       return `link ${row.name}`
     case 'address':
       return `address ${row.link} ${row.address}`
+    case 'fdb':
+      return `fdb ${row.link} ${row.mac}${row.mac === EVERYBODY ? ` ${row.to}` : ''}`
+    case 'neighbour':
+      return `neighbour ${row.link} ${row.address}`
     case 'sysctl':
       return `sysctl ${row.key}`
     case 'chain':

@@ -1,8 +1,10 @@
-import { everything, type Modes, type Touch, touched } from './desired.ts'
+import { everything, type Modes, plain, type Touch, touched, type View } from './desired.ts'
 import { diff } from './diff.ts'
+import { everOfPlaces, inhabited, memberRow, spared } from './elsewhere.ts'
 import type { StepError } from './errors.ts'
-import type { Kernel, Outcome, Store } from './faces.ts'
+import type { Kernel, Outcome, Peers, Store } from './faces.ts'
 import { stepLine } from './lines.ts'
+import { alone } from './peers.ts'
 import { key, type Row, type Step, type Wanted } from './rows.ts'
 
 export type Log = {
@@ -22,6 +24,8 @@ export type SettlerParts = {
   kernel: Kernel
   store: Store
   modes: Modes
+  /** Without, this host knows of no other. */
+  peers?: Peers
   ground: readonly Wanted[]
   log: Log
   /** Unknown is not empty: leaves alone what nobody wants when everything is compared. */
@@ -37,12 +41,23 @@ export type SettlerParts = {
  */
 export class Settler {
   readonly #parts: SettlerParts
+  readonly #view: View
   #asks: Ask[] = []
   #running = false
   #shortcut: boolean | undefined
+  /** Networks whose own rows the last run that looked at them wanted. */
+  #inhabited = new Set<string>()
 
   constructor(parts: SettlerParts) {
     this.#parts = parts
+    const { store, modes, peers = alone } = parts
+    this.#view = {
+      get records() {
+        return store.records
+      },
+      modes,
+      peers,
+    }
   }
 
   /** Resolves, after the first run that began after this call, with the failed steps on rows of this touch. */
@@ -60,8 +75,10 @@ export class Settler {
   }
 
   #steps(touch: Touch | 'everything', wanted: readonly Wanted[], present: readonly Row[]): Step[] {
-    const spare = this.#parts.sparing && touch === 'everything'
-    return diff(wanted, present).filter(step => !(spare && step.verb === 'delete'))
+    const steps = diff(wanted, present)
+    if (touch !== 'everything') return steps
+    const unsure = this.#parts.sparing ? () => true : spared(this.#view)
+    return steps.filter(({ verb, row }) => verb !== 'delete' || !unsure(row))
   }
 
   async #loop(): Promise<void> {
@@ -74,11 +91,13 @@ export class Settler {
 
   async #run(asks: Ask[]): Promise<void> {
     try {
+      for (const ask of asks) ask.touch = this.#widened(ask.touch)
       const touch = union(asks)
-      const { wanted, present } = await this.#compare(touch)
+      const { wanted, present, here } = await this.#compare(touch)
       const steps = this.#steps(touch, wanted, present)
       const outcomes = steps.length > 0 ? await this.#parts.kernel.apply(steps) : []
       this.#report(steps, outcomes, touch === 'everything')
+      this.#remember(touch, here, outcomes)
       for (const ask of asks) ask.done(this.#failures(ask, steps, outcomes))
       if (touch === 'everything') this.#parts.found?.(present)
     } catch (error) {
@@ -86,18 +105,62 @@ export class Settler {
     }
   }
 
-  async #compare(touch: Touch | 'everything'): Promise<{ wanted: Wanted[]; present: Row[] }> {
-    const { kernel, store, modes, ground } = this.#parts
+  async #compare(
+    touch: Touch | 'everything',
+  ): Promise<{ wanted: Wanted[]; present: Row[]; here: Set<string> }> {
+    const { kernel, ground } = this.#parts
     if (touch === 'everything') {
       const facts = await kernel.facts()
       this.#shortcut = facts.shortcut
-      const wanted = this.#possible(everything(store.records, modes, ground, facts))
-      return { wanted, present: await kernel.read({ owned: true, rows: wanted.map(each => each.row) }) }
+      const wanted = this.#possible(everything(this.#view, ground, facts))
+      const here = this.#here()
+      return {
+        wanted,
+        present: await kernel.read({ owned: true, rows: wanted.map(each => each.row) }),
+        here,
+      }
     }
+    const here = this.#here()
     this.#shortcut ??= (await kernel.facts()).shortcut
-    const wanted = this.#possible(touched(store.records, modes, touch))
-    const rows = [...wanted.map(each => each.row), ...touch.before]
-    return { wanted, present: rows.length > 0 ? await kernel.read({ owned: false, rows }) : [] }
+    const wanted = this.#possible(touched(this.#view, touch))
+    const rows = [...wanted.map(each => each.row), ...this.#before(touch)]
+    return { wanted, present: rows.length > 0 ? await kernel.read({ owned: false, rows }) : [], here }
+  }
+
+  /** Networks whose own rows are wanted now. */
+  #here(): Set<string> {
+    const networks = [...this.#view.records.networks.values()]
+    return new Set(networks.filter(each => inhabited(this.#view, each)).map(({ id }) => id))
+  }
+
+  #before(touch: Touch): Row[] {
+    return [...touch.before, ...everOfPlaces(this.#view, touch.places), ...touch.members.map(memberRow)]
+  }
+
+  /** With the networks that are to come or to go because their first endpoint is there or their last one is gone. */
+  #widened(touch: Touch | 'everything'): Touch | 'everything' {
+    if (touch === 'everything') return touch
+    const turned = [...new Set(touch.homes)].flatMap(id => {
+      const network = this.#view.records.networks.get(id)
+      return network && inhabited(this.#view, network) !== this.#inhabited.has(id) ? network : []
+    })
+    if (turned.length === 0) return touch
+    const gone = turned.filter(network => !inhabited(this.#view, network))
+    return {
+      ...touch,
+      networks: [...touch.networks, ...turned.map(({ id }) => id)],
+      before: [...touch.before, ...gone.flatMap(network => plain(this.#view, network)).map(({ row }) => row)],
+    }
+  }
+
+  /** What was not done wholly is looked at again next time. */
+  #remember(touch: Touch | 'everything', here: ReadonlySet<string>, outcomes: readonly Outcome[]): void {
+    const done = outcomes.every(outcome => outcome.ok)
+    const looked = touch === 'everything' ? new Set([...this.#inhabited, ...here]) : touch.networks
+    for (const id of looked) {
+      if (here.has(id) === done) this.#inhabited.add(id)
+      else this.#inhabited.delete(id)
+    }
   }
 
   /** Without what this kernel can't do. */
@@ -106,6 +169,7 @@ export class Settler {
   }
 
   #failures(ask: Ask, steps: readonly Step[], outcomes: readonly Outcome[]): StepError[] {
+    if (outcomes.every(outcome => outcome.ok)) return []
     const mine = ask.touch === 'everything' ? undefined : this.#keys(ask.touch)
     return outcomes.flatMap((outcome, i) => {
       const step = steps[i]
@@ -114,10 +178,9 @@ export class Settler {
   }
 
   #keys(touch: Touch): Set<string> {
-    const { store, modes } = this.#parts
     return new Set([
-      ...touched(store.records, modes, touch).map(each => key(each.row)),
-      ...touch.before.map(key),
+      ...touched(this.#view, touch).map(each => key(each.row)),
+      ...this.#before(touch).map(key),
     ])
   }
 
@@ -138,6 +201,9 @@ function union(asks: readonly Ask[]): Touch | 'everything' {
   return {
     networks: all.flatMap(touch => touch.networks),
     endpoints: all.flatMap(touch => touch.endpoints),
+    homes: all.flatMap(touch => touch.homes),
+    places: all.flatMap(touch => touch.places),
+    members: all.flatMap(touch => touch.members),
     before: all.flatMap(touch => touch.before),
   }
 }

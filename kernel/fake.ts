@@ -1,10 +1,19 @@
 import { StepError } from '../core/errors.ts'
 import type { Facts, Kernel, Outcome, Scope } from '../core/faces.ts'
 import { line, stepLine } from '../core/lines.ts'
-import type { LinkRow, PortRow, Row, ShortcutRow, Step, SysctlRow } from '../core/rows.ts'
+import type {
+  FdbRow,
+  LinkRow,
+  NeighbourRow,
+  PortRow,
+  Row,
+  ShortcutRow,
+  Step,
+  SysctlRow,
+} from '../core/rows.ts'
 import { key } from '../core/rows.ts'
 import { chain, element, type Plan, set } from './fakerules.ts'
-import { encodeFields } from './fields.ts'
+import { encodeFields, isMac, plain } from './fields.ts'
 import { ENGINE_BRIDGE, made, needsAlias, validLinkName } from './names.ts'
 import { about, ordered } from './order.ts'
 import { linkOf } from './sysctls.ts'
@@ -69,12 +78,13 @@ export class FakeKernel implements Kernel {
 
   /** Everything in the namespace, ours or not, as sorted lines. */
   dump(): string[] {
-    const { links, addresses, sysctls, sets, chains, elements, ports, accepts, shortcuts } = this.world
+    const { links, addresses, fdb, neighbours, sysctls, sets, chains, elements, ports, accepts, shortcuts } =
+      this.world
     const rows: Row[] = [
       ...[...links.values()].map(link => link.row),
       ...[...addresses.values()].map(({ link, address }) => ({ kind: 'address' as const, link, address })),
       ...[...sysctls].map(([key, value]) => ({ kind: 'sysctl' as const, key, value })),
-      ...[sets, chains, elements, ports, accepts, shortcuts].flatMap(table => [
+      ...[fdb, neighbours, sets, chains, elements, ports, accepts, shortcuts].flatMap(table => [
         ...(table as Map<string, Row>).values(),
       ]),
     ]
@@ -99,6 +109,9 @@ export class FakeKernel implements Kernel {
         return this.#link(step.verb, row)
       case 'address':
         return this.#address(step.verb, row)
+      case 'fdb':
+      case 'neighbour':
+        return this.#hanging(step.verb, row)
       case 'sysctl':
         return this.#sysctl(step.verb, row)
       case 'chain':
@@ -187,6 +200,15 @@ export class FakeKernel implements Kernel {
     this.world.addresses.set(at, { link, address, ours: true })
   }
 
+  #hanging(verb: Step['verb'], row: FdbRow | NeighbourRow): unknown {
+    const table: Map<string, Row> = this.world[row.kind === 'fdb' ? 'fdb' : 'neighbours']
+    if (verb === 'delete') return table.delete(key(row))
+    if (!plain(row.kind === 'fdb' ? row.to : row.address) || !isMac(row.mac))
+      fail('EINVAL', 'no valid address')
+    if (!this.world.links.has(row.link)) fail('ENODEV', `no such link ${row.link}`)
+    table.set(key(row), row)
+  }
+
   #sysctl(verb: Step['verb'], { key: at, value }: SysctlRow): void {
     if (verb === 'delete') return void this.world.sysctls.delete(linkOf(at) === undefined ? '' : at)
     if (this.#sysctlValue(at) === undefined) fail('ENOENT', 'no such sysctl')
@@ -216,12 +238,16 @@ export class FakeKernel implements Kernel {
   }
 
   #find(row: Row): Row | undefined {
-    const { addresses, sets, chains, elements, ports, accepts, shortcuts } = this.world
+    const { addresses, fdb, neighbours, sets, chains, elements, ports, accepts, shortcuts } = this.world
     switch (row.kind) {
       case 'link':
         return this.#linkRow(row.name)
       case 'address':
         return addresses.has(key(row)) ? { kind: 'address', link: row.link, address: row.address } : undefined
+      case 'fdb':
+        return fdb.get(key(row))
+      case 'neighbour':
+        return neighbours.get(key(row))
       case 'sysctl': {
         const value = this.#sysctlValue(row.key)
         return value === undefined ? undefined : { kind: 'sysctl', key: row.key, value }
@@ -250,7 +276,8 @@ export class FakeKernel implements Kernel {
   }
 
   #owned(): Row[] {
-    const { links, addresses, sets, chains, elements, accepts, ports, shortcuts } = this.world
+    const { links, addresses, fdb, neighbours, sets, chains, elements, accepts, ports, shortcuts } =
+      this.world
     const ours = [...links.keys()].flatMap(name =>
       name.startsWith('tsc-') ? [] : (this.#linkRow(name) ?? []),
     )
@@ -261,6 +288,7 @@ export class FakeKernel implements Kernel {
     return [
       ...ours,
       ...hanging.map(({ link, address }) => ({ kind: 'address' as const, link, address })),
+      ...[...fdb.values(), ...neighbours.values()].filter(row => own.has(row.link)),
       ...sets.values(),
       ...chains.values(),
       ...elements.values(),
@@ -281,6 +309,9 @@ function clash(one: PortRow, other: PortRow): boolean {
 
 /** What a bridge port always shows. */
 function flags(row: LinkRow): Partial<LinkRow> {
-  const { master, hairpin = false, isolated = false } = row
-  return master === undefined ? {} : { master, hairpin, isolated }
+  const { type, master, hairpin = false, isolated = false } = row
+  if (master === undefined) return {}
+  const { suppress = false, learning = true, locked = false, flood = true } = row
+  const tunnel = type === 'vxlan' ? { suppress, learning, locked, flood } : {}
+  return { master, hairpin, isolated, ...tunnel }
 }

@@ -1,4 +1,4 @@
-import { isIPv4 } from 'node:net'
+import { isIPv4, isIPv6 } from 'node:net'
 import { Address6 } from 'ip-address'
 import type { FieldType } from '../core/rows.ts'
 
@@ -12,6 +12,7 @@ export const WIDTH: { [type in FieldType]: number } = {
   inet_proto: 1,
   inet_service: 2,
   ifname: 16,
+  vni: 3,
 }
 
 /** Numbers that nft gives its types; a set remembers them, six bits a field (TYPE_BITS in nftables' datatype.h). */
@@ -21,6 +22,7 @@ const TYPE_ID: { [type in FieldType]: number } = {
   inet_proto: 12,
   inet_service: 13,
   ifname: 41,
+  vni: 4,
 }
 const TYPE_BITS = 6
 const PROTO: Record<string, number> = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58, 'ipv6-icmp': 58, sctp: 132 }
@@ -113,6 +115,8 @@ function encodeValue(type: FieldType, word: string): Uint8Array | undefined {
       return number(String(PROTO[word] ?? word), 1)
     case 'inet_service':
       return number(word, 2)
+    case 'vni':
+      return number(word, 3)
     case 'ifname':
       return ifname(word)
   }
@@ -166,6 +170,7 @@ function decodeValue(type: FieldType, bytes: Uint8Array): string {
     case 'inet_proto':
       return Object.keys(PROTO).find(name => PROTO[name] === bytes[0]) ?? String(bytes[0])
     case 'inet_service':
+    case 'vni':
       return String(Number.parseInt(hex, 16))
     case 'ifname':
       return Buffer.from(bytes).toString().replace(/\0+$/, '')
@@ -183,3 +188,13 @@ export function predecessor(bytes: Uint8Array): Uint8Array | undefined {
   const value = BigInt(`0x${Buffer.from(bytes).toString('hex')}`)
   return value > 0n ? bytesOf(value - 1n, bytes.length) : undefined
 }
+
+/** One spelling of each address without prefix length; undefined for what is none. */
+export function plain(address: string): string | undefined {
+  if (isIPv4(address)) return address
+  const bytes = isIPv6(address) ? encodeValue('ipv6_addr', address) : undefined
+  return bytes && Buffer.from(bytes).toString('hex')
+}
+
+/** Six bytes in lower case, as the kernel's answers are printed. */
+export const isMac = (text: string) => /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(text)

@@ -72,6 +72,7 @@ function adopt(row: LinkRow, link: Link): Plan {
 }
 
 function create(row: LinkRow, master: number | undefined): Request<undefined>[] {
+  if (row.type === 'vxlan') return createVxlan(row, master)
   return row.type === 'bridge' ? createBridge(row) : createVeth(row, master)
 }
 
@@ -131,8 +132,47 @@ function createVeth(
   ]
 }
 
-function portSettings({ hairpin, isolated }: Pick<LinkRow, 'hairpin' | 'isolated'>) {
+/** `learning` is the link's own way of learning destinations; that of its bridge is a setting of the port. */
+function createVxlan(row: LinkRow, master: number | undefined): Request<undefined>[] {
+  const { name, mtu, up, vni, udpPort } = row
+  return [
+    newLink({
+      name,
+      group: LINK_GROUP,
+      ...(mtu === undefined ? {} : { mtu }),
+      ...(master === undefined ? {} : { master }),
+      kind: 'vxlan',
+      data: {
+        ...(vni === undefined ? {} : { id: vni }),
+        ...(udpPort === undefined ? {} : { port: udpPort }),
+        ...source(row),
+        learning: 0,
+      },
+    }),
+    setLink({
+      name,
+      afSpec: { inet6: { addrGenMode: ADDR_GEN_NONE } },
+      ...(master === undefined ? {} : portSettings(row)),
+    }),
+    ...(up ? [setLink({ name, up })] : []),
+  ]
+}
+
+const source = ({ local }: LinkRow) =>
+  local === undefined ? {} : local.includes(':') ? { local6: local } : { local }
+
+/** A frame to a MAC that nobody has told of has nowhere to go: it isn't flooded to the tunnel. */
+const tunnelPort = ({ type, suppress, learning, locked, flood }: Partial<LinkRow>) => ({
+  ...(type === 'vxlan' ? { unicastFlood: 0 } : {}),
+  ...(suppress === undefined ? {} : { neighSuppress: Number(suppress) }),
+  ...(learning === undefined ? {} : { learning: Number(learning) }),
+  ...(locked === undefined ? {} : { locked: Number(locked) }),
+  ...(flood === undefined ? {} : { bcastFlood: Number(flood), mcastFlood: Number(flood) }),
+})
+
+function portSettings({ hairpin, isolated, ...tunnel }: Partial<LinkRow>) {
   const port = {
+    ...tunnelPort(tunnel),
     ...(hairpin === undefined ? {} : { hairpin: Number(hairpin) }),
     ...(isolated === undefined ? {} : { isolated: Number(isolated) }),
   }
@@ -151,6 +191,9 @@ function change(row: LinkRow, { index }: Link, master: number | undefined): Requ
       ...(master === undefined ? {} : { master }),
       up: row.up,
     }),
+    ...(row.type === 'vxlan' && row.local !== undefined
+      ? [setLink({ index, kind: 'vxlan', data: source(row) })]
+      : []),
     ...('port' in settings ? [setLink({ index, ...settings })] : []),
   ]
 }

@@ -130,6 +130,7 @@ function toRow(link: Link, masters: ReadonlyMap<number, string>): LinkRow {
   const { name = '', mtu = 0, address = '', up } = link
   const master = link.master === undefined ? undefined : masters.get(link.master)
   const port = { hairpin: link.port?.hairpin === 1, isolated: link.port?.isolated === 1 }
+  const tunnel = link.kind === 'vxlan' ? tunnelFields(link) : {}
   return {
     kind: 'link',
     name,
@@ -138,7 +139,24 @@ function toRow(link: Link, masters: ReadonlyMap<number, string>): LinkRow {
     mtu,
     mac: address,
     ...(master === undefined ? {} : { master, ...port }),
+    ...tunnel,
     ...(ownership(marks(link)) === 'adopted' ? { adopted: true } : {}),
+  }
+}
+
+function tunnelFields({ data, port }: Extract<Link, { kind: 'vxlan' }>): Partial<LinkRow> {
+  const { id, port: udpPort, local, local6 } = data ?? {}
+  const source = local ?? local6
+  return {
+    ...(id !== undefined && { vni: id }),
+    ...(udpPort !== undefined && { udpPort }),
+    ...(source !== undefined && { local: source }),
+    ...(port && {
+      suppress: port.neighSuppress === 1,
+      learning: port.learning === 1,
+      locked: port.locked === 1,
+      flood: port.bcastFlood === 1 && port.mcastFlood === 1,
+    }),
   }
 }
 

@@ -5,9 +5,11 @@ import type { Row, Step } from '../core/rows.ts'
 import { Accepts } from './accepts.ts'
 import { Addresses } from './addresses.ts'
 import { Elements } from './elements.ts'
+import { Fdb } from './fdb.ts'
 import { forget, type Moved } from './flows.ts'
 import { Generations } from './generations.ts'
 import { Links } from './links.ts'
+import { Neighbours } from './neighbours.ts'
 import { about, ordered, type Placed } from './order.ts'
 import { Ports } from './ports.ts'
 import type { Failure, Report } from './room.ts'
@@ -30,6 +32,8 @@ export class Linux {
   readonly #netfilter: Socket = open({ protocol: 'netfilter' })
   readonly #links: Links
   readonly #addresses: Addresses
+  readonly #fdb: Fdb
+  readonly #neighbours: Neighbours
   readonly #ruleset: Ruleset
   readonly #elements: Elements
   readonly #accepts: Accepts
@@ -49,6 +53,8 @@ export class Linux {
     this.#links = new Links(this.#route, count => this.#trash.add(count))
     this.#addresses = new Addresses(this.#route, this.#links)
     this.#shortcuts = new Shortcuts(this.#route, this.#links, log)
+    this.#fdb = new Fdb(this.#route, this.#links)
+    this.#neighbours = new Neighbours(this.#route, this.#links)
     this.#generations = new Generations(this.#netfilter)
     this.#ruleset = new Ruleset(this.#netfilter, this.#generations)
     this.#elements = new Elements(this.#netfilter, this.#ruleset, moved => this.#forget(moved))
@@ -62,6 +68,8 @@ export class Linux {
       ...links.map(({ row }) => row),
       ...(owned ? this.#addresses.owned(rows, links) : this.#addresses.read(rows)),
       ...(owned ? this.#shortcuts.owned(links) : this.#shortcuts.read(rows)),
+      ...this.#fdb.read(rows, owned, links),
+      ...this.#neighbours.read(rows, owned, links),
       ...this.#sysctls.read(this.#withLinks(rows)),
       ...this.#ruleset.read(rows, owned),
       ...this.#elements.read(rows, owned),
@@ -94,6 +102,8 @@ export class Linux {
       this.#sysctls,
       this.#addresses,
       this.#shortcuts,
+      this.#fdb,
+      this.#neighbours,
       this.#ports,
       this.#accepts,
       this.#elements,
@@ -119,6 +129,8 @@ export class Linux {
     const rooms = {
       links: this.#links,
       addresses: this.#addresses,
+      fdb: this.#fdb,
+      neighbours: this.#neighbours,
       accepts: this.#accepts,
       generations: this.#generations,
     }

@@ -18,7 +18,7 @@ export const TABLE = 'tsnet'
 /** Names that Docker gives to its own bridges. */
 export const ENGINE_BRIDGE = /^(docker0|docker_gwbridge|br-[0-9a-f]{12})$/
 
-const PREFIXES = ['tsb-', 'tsv-', 'tsc-']
+const PREFIXES = ['tsb-', 'tsv-', 'tsc-', 'tsx-', 'tsy-']
 
 /** What the kernel tells about a link's owner. */
 export type Marks = { name: string; type: string; group: number; alias?: string }

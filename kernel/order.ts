@@ -15,6 +15,8 @@ const RANKS = [
   'link',
   'sysctl',
   'address',
+  'fdb',
+  'neighbour',
   'shortcut',
   'port',
   'accept',

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
-import type { ChainRow, SetRow } from '../core/rows.ts'
+import type { ChainRow, FieldType, SetRow } from '../core/rows.ts'
 import { TABLE } from './names.ts'
 
-/** Names that rules or verdicts refer to. */
+/** Names that rules or verdicts refer to; `@th,96,24` are bytes of a packet. */
 export function references(rules: readonly string[]): { sets: Set<string>; chains: Set<string> } {
   const text = rules.join('\n').replace(/"[^"]*"/g, '""')
   const names = (pattern: RegExp) => new Set([...text.matchAll(pattern)].map(match => match[1] as string))
-  return { sets: names(/@(\w+)/g), chains: names(/\b(?:jump|goto)\s+(\w+)/g) }
+  return { sets: names(/@(\w+)\b(?!,)/g), chains: names(/\b(?:jump|goto)\s+(\w+)/g) }
 }
 
 /**
@@ -25,6 +25,12 @@ export function hookDigest({ hook = '' }: Pick<ChainRow, 'hook'>): string {
   return hook && digest({ hook, rules: [] })
 }
 
+/** nft has no name for the type of some bytes of a packet, so all fields of such a set are told by where they are. */
+const typeOf = (type: FieldType) =>
+  ({ vni: '@th,96,24', inet_service: 'udp dport', ipv4_addr: 'ip saddr', ipv6_addr: 'ip6 saddr' })[
+    type as string
+  ] ?? type
+
 const table = `inet ${TABLE}`
 
 export const text = {
@@ -33,7 +39,8 @@ export const text = {
     const value = row.value && (row.value === 'verdict' ? 'verdict' : row.value.join(' . '))
     const type = [row.type.join(' . '), value].filter(Boolean).join(' : ')
     const flags = row.interval ? ' flags interval;' : ''
-    return `add ${row.value ? 'map' : 'set'} ${table} ${row.name} { type ${type};${flags} }`
+    const words = row.type.includes('vni') ? `typeof ${row.type.map(typeOf).join(' . ')}` : `type ${type}`
+    return `add ${row.value ? 'map' : 'set'} ${table} ${row.name} { ${words};${flags} }`
   },
   deleteSet(row: SetRow): string {
     return `delete ${row.value ? 'map' : 'set'} ${table} ${row.name}`

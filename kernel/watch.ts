@@ -16,18 +16,23 @@ import {
   type Received,
   RTNLGRP,
   readLink,
+  readNeighbour,
 } from '@tsnet/netlink'
 import type { AcceptRow } from '../core/rows.ts'
 import type { Accepts } from './accepts.ts'
 import type { Addresses } from './addresses.ts'
+import type { Fdb } from './fdb.ts'
 import type { Generations } from './generations.ts'
 import { legacyFilter } from './iptables.ts'
 import { marks } from './linkplan.ts'
 import type { Links } from './links.ts'
 import { containerEnd, ENGINE_BRIDGE, LINK_GROUP, made, TABLE, TRASH_GROUP } from './names.ts'
+import type { Neighbours } from './neighbours.ts'
 
 /** rtnetlink's messages (linux/rtnetlink.h). */
-const RTM = { NEWLINK: 16, DELLINK: 17, DELADDR: 21 }
+const RTM = { NEWLINK: 16, DELLINK: 17, DELADDR: 21, NEWNEIGH: 28, DELNEIGH: 29 }
+/** Families of what RTM_NEWNEIGH tells of. */
+const AF_BRIDGE = 7
 
 /** The bridge tells of its ports in a family of its own, and less. */
 const AF_UNSPEC = 0
@@ -57,7 +62,17 @@ for (const [first, { reply }] of [
 const readGeneration = getGeneration().reply as Read<Generation>
 const readAddress = dumpAddresses().reply as Read<Address>
 
-type Rooms = { links: Links; addresses: Addresses; accepts: Accepts; generations: Generations }
+type Rooms = {
+  links: Links
+  addresses: Addresses
+  fdb: Fdb
+  neighbours: Neighbours
+  accepts: Accepts
+  generations: Generations
+}
+
+/** Bytes of announcements of neighbours not yet heard: a first exchange with peers writes thousands at once. */
+const NEIGH_ROOM = 1 << 24
 
 /** Listens to what others do, and tells only that something happened. What we do ourselves is passed over. */
 export class Watch {
@@ -81,7 +96,9 @@ export class Watch {
     const netfilter = listen({ protocol: 'netfilter', groups: [NFNLGRP.NFTABLES] })
     route.on('messages', messages => messages.forEach(message => void this.#hearRoute(message)))
     netfilter.on('messages', messages => messages.forEach(message => void this.#hearNetfilter(message)))
-    this.#listeners = [route, netfilter]
+    const neigh = listen({ protocol: 'route', groups: [RTNLGRP.NEIGH], receiveBuffer: NEIGH_ROOM })
+    neigh.on('messages', messages => messages.forEach(message => void this.#hearNeighbour(message)))
+    this.#listeners = [route, netfilter, neigh]
     for (const listener of this.#listeners) listener.on('overrun', ring).on('error', ring)
     this.#engineBridges = new Set(rooms.links.engineBridges())
     this.#legacy = this.#lookAtLegacy()
@@ -136,6 +153,14 @@ export class Watch {
   #hearAddress(address: Address): void {
     if (this.#rooms.addresses.removed(address)) return
     if (this.#rooms.links.isOurs(address.index)) this.#ring()
+  }
+
+  /** An entry of ours that isn't what we know it to be, on a link that is still there: those of a link that goes go with it. */
+  #hearNeighbour({ type, bytes, from, to }: Received): void {
+    const entry = readNeighbour(bytes, from, to)
+    const { fdb, neighbours, links } = this.#rooms
+    const changed = (entry.family === AF_BRIDGE ? fdb : neighbours).isNews(entry, type === RTM.DELNEIGH)
+    if (changed && links.isOurs(entry.index)) this.#ring()
   }
 
   #hearNetfilter({ type, bytes, from, to }: Received): void {

@@ -1,4 +1,14 @@
-import type { AcceptRow, ChainRow, ElementRow, LinkRow, PortRow, SetRow, ShortcutRow } from '../core/rows.ts'
+import type {
+  AcceptRow,
+  ChainRow,
+  ElementRow,
+  FdbRow,
+  LinkRow,
+  NeighbourRow,
+  PortRow,
+  SetRow,
+  ShortcutRow,
+} from '../core/rows.ts'
 import { linkOf } from './sysctls.ts'
 
 /** A link with the marks that a row doesn't show. */
@@ -9,6 +19,8 @@ export class World {
   readonly links = new Map<string, FakeLink>()
   /** Addresses by key; those that we set say so, as IFA_PROTO does. */
   readonly addresses = new Map<string, { link: string; address: string; ours: boolean }>()
+  readonly fdb = new Map<string, FdbRow>()
+  readonly neighbours = new Map<string, NeighbourRow>()
   readonly sysctls = new Map([
     ['net/ipv4/ip_forward', '0'],
     ['net/ipv6/conf/all/forwarding', '0'],
@@ -53,22 +65,38 @@ export class World {
     this.ring()
   }
 
+  /** A tunnel that leaves its bridge leaves that bridge's entries behind it. */
+  #free(port: FakeLink): void {
+    port.row = portOf(port.row, undefined)
+    for (const [at, row] of this.fdb) if (row.link === port.row.name) this.fdb.set(at, { ...row, to: '' })
+  }
+
   drop(name: string): void {
     const link = this.links.get(name)
     if (!link) return
     this.links.delete(name)
     for (const [at, address] of this.addresses) if (address.link === name) this.addresses.delete(at)
+    for (const table of [this.fdb, this.neighbours])
+      for (const [at, row] of table) if (row.link === name) table.delete(at)
     for (const at of this.sysctls.keys()) if (linkOf(at) === name) this.sysctls.delete(at)
     this.shortcuts.delete(name)
-    for (const port of this.links.values())
-      if (port.row.master === name) port.row = portOf(port.row, undefined)
+    for (const port of this.links.values()) if (port.row.master === name) this.#free(port)
     if (link.peer) this.drop(link.peer)
   }
 }
 
 /** A port row under another master; without one its brport flags mean nothing. */
 export function portOf(
-  { master: _, hairpin: __, isolated: ___, ...row }: LinkRow,
+  {
+    master: _,
+    hairpin: __,
+    isolated: ___,
+    suppress: _s,
+    learning: _l,
+    locked: _k,
+    flood: _f,
+    ...row
+  }: LinkRow,
   master: string | undefined,
 ): LinkRow {
   return master === undefined ? row : { ...row, master }

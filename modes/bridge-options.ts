@@ -33,7 +33,7 @@ export const bridgeWords = {
 } as const
 
 /** Docker's labels and ours that mean the same; `true` under enable_icc is `false` under isolation. */
-const labels = {
+export const bridgeLabels = {
   'com.docker.network.bridge.name': 'bridge',
   'com.docker.network.driver.mtu': 'mtu',
   'com.docker.network.bridge.enable_ip_masquerade': 'masquerade',
@@ -73,11 +73,17 @@ export type BridgeOptions = {
   prefix: string
 }
 
-type Families = { internal: boolean; ipv4: boolean; ipv6: boolean }
+export type Families = { internal: boolean; ipv4: boolean; ipv6: boolean }
 
 /** Parses the `-o` words of a bridge network; throws Refused with a sentence that names the word and what is allowed. */
 export function bridgeOptions(words: Readonly<Record<string, string>>, network: Families): BridgeOptions {
-  const given = readWords(bridgeWords, labels, plain(words))
+  return settled(readWords(bridgeWords, bridgeLabels, plain(words)), network)
+}
+
+type Given = Omit<ReturnType<typeof readWords<typeof bridgeWords>>, 'mode'>
+
+/** Options from words that were read: what wasn't given has its default, what contradicts itself is refused. */
+export function settled(given: Given, network: Families): BridgeOptions {
   const options: BridgeOptions = {
     isolation: given.isolation ?? false,
     shortcut: given.shortcut ?? true,
@@ -98,7 +104,7 @@ export function bridgeOptions(words: Readonly<Record<string, string>>, network: 
 }
 
 /** Leaves out what is the engine's, and turns `enable_icc` into our word. */
-function plain(words: Readonly<Record<string, string>>): Record<string, string> {
+export function plain(words: Readonly<Record<string, string>>): Record<string, string> {
   const entries = Object.entries(words).filter(([name]) => !engineOwn.has(name))
   return Object.fromEntries(
     entries.map(([name, text]) => (name === icc ? ['isolation', opposite(text)] : [name, text])),

@@ -1,3 +1,4 @@
+import { MEMBERS } from '../core/elsewhere.ts'
 import type { ChainRow, ElementRow, Row, SetRow, SysctlRow, Wanted } from '../core/rows.ts'
 
 /**
@@ -69,6 +70,17 @@ const chains: ChainRow[] = [
   },
   {
     kind: 'chain',
+    name: 'tunnel',
+    hook: 'type filter hook input priority filter - 5',
+    // VXLAN knows no password: whoever may send to the port could put frames into a network. Packets of others who use the same
+    // UDP port, as Docker's own overlay does, are told apart by their VNI: the three bytes behind UDP's header and four more.
+    rules: [
+      `udp dport . @th,96,24 @vnis ip saddr != @${MEMBERS[4]} drop`,
+      `udp dport . @th,96,24 @vnis ip6 saddr != @${MEMBERS[6]} drop`,
+    ],
+  },
+  {
+    kind: 'chain',
     name: 'prerouting',
     hook: 'type nat hook prerouting priority dstnat',
     rules: ['fib daddr type local jump publish'],
@@ -129,6 +141,11 @@ const sets: SetRow[] = [
   { kind: 'set', name: 'trusted', type: ['ifname', 'ifname'] },
   /** Bridges of the container engine itself: its containers are as closed to ours as ours to them. */
   { kind: 'set', name: 'engine', type: ['ifname'] },
+  /** UDP port and VNI of our overlay networks. */
+  { kind: 'set', name: 'vnis', type: ['inet_service', 'vni'] },
+  /** Tunnel end points of all members. */
+  { kind: 'set', name: MEMBERS[4], type: ['ipv4_addr'] },
+  { kind: 'set', name: MEMBERS[6], type: ['ipv6_addr'] },
   { kind: 'set', name: 'open4', type: ['ipv4_addr', 'inet_proto', 'inet_service'] },
   { kind: 'set', name: 'open6', type: ['ipv6_addr', 'inet_proto', 'inet_service'] },
   {

@@ -1,5 +1,6 @@
 import type { Modes } from '../core/desired.ts'
 import { bridge } from './bridge.ts'
+import { overlay } from './overlay.ts'
 
 /** What `-o mode=` may say. */
-export const modes: Modes = { bridge }
+export const modes: Modes = { bridge, overlay }

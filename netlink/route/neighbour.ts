@@ -1,7 +1,7 @@
 import { ip, mac } from '../address.ts'
 import { attribute, attributes } from '../attributes.ts'
 import { be16, s32, u8, u16, u32 } from '../codec.ts'
-import { body, command, type Dump, dump, NLM_F, type Request } from '../message.ts'
+import { body, command, type Dump, dump, NLM_F, query, type Request } from '../message.ts'
 import { struct } from '../struct.ts'
 import { RTM } from './types.ts'
 
@@ -86,6 +86,18 @@ export const replaceNeighbour = (spec: NeighbourSpec): Request<undefined> =>
 export const delNeighbour = ({ index, dst }: { index: number; dst: string }): Request<undefined> =>
   command(RTM.DELNEIGH, 0, neighbourBody, neighbour({ index, dst }))
 
+/** `ip neighbour get`: the one entry of an address. ENOENT when it isn't there. */
+export const getNeighbour = ({ index, dst }: { index: number; dst: string }): Request<Neighbour> =>
+  query(
+    RTM.GETNEIGH,
+    neighbourBody,
+    { family: dst.includes(':') ? AF_INET6 : AF_INET, index, dst },
+    neighbourBody,
+  )
+
+/** Reads the body of an RTM_NEWNEIGH or RTM_DELNEIGH event. */
+export const readNeighbour = neighbourBody.read
+
 /** `ip neighbour show`; of one family, link or master only, when asked. */
 export const dumpNeighbours = (
   filter: { family?: number; index?: number; master?: number } = {},
@@ -137,6 +149,10 @@ export const replaceFdb = (spec: FdbSpec): Request<undefined> =>
 /** `bridge fdb del`. ENOENT when it isn't there. */
 export const delFdb = (spec: FdbSpec): Request<undefined> =>
   command(RTM.DELNEIGH, 0, neighbourBody, fdb(spec))
+
+/** `bridge fdb get`: the entry of a MAC in the link's own table, or with NTF.MASTER in its bridge's. ENOENT when it isn't there. */
+export const getFdb = (spec: { index: number; lladdr: string; flags: number }): Request<Neighbour> =>
+  query(RTM.GETNEIGH, neighbourBody, { family: AF_BRIDGE, ...spec }, neighbourBody)
 
 /** `bridge fdb show`; of one link or of one bridge's ports, when asked. */
 export const dumpFdb = (filter: { index?: number; master?: number } = {}): Dump<Neighbour> =>

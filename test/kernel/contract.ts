@@ -1,17 +1,18 @@
 import assert from 'node:assert/strict'
 import type { Kernel, Outcome, Scope } from '../../core/faces.ts'
 import { line } from '../../core/lines.ts'
-import type {
-  AcceptRow,
-  ChainRow,
-  ElementRow,
-  LinkRow,
-  PortRow,
-  Row,
-  SetRow,
-  ShortcutRow,
-  Step,
-  Verb,
+import {
+  type AcceptRow,
+  type ChainRow,
+  type ElementRow,
+  EVERYBODY,
+  type LinkRow,
+  type PortRow,
+  type Row,
+  type SetRow,
+  type ShortcutRow,
+  type Step,
+  type Verb,
 } from '../../core/rows.ts'
 
 /** A namespace that outlives the kernels opened on it: a second `open` is the daemon after kill -9. */
@@ -69,6 +70,29 @@ export const forward: ChainRow = {
   hook: 'type filter hook forward priority filter - 5',
   rules: ['iifname @bridges accept', 'oifname vmap @ingress', 'ip daddr 10.9.9.9 jump open'],
 }
+export const tunnel: LinkRow = {
+  kind: 'link',
+  name: 'tsx-1',
+  type: 'vxlan',
+  up: true,
+  mtu: 1400,
+  vni: 4711,
+  udpPort: 4790,
+  local: '10.9.0.1',
+  master: 'tsb-1',
+  isolated: true,
+  suppress: true,
+  learning: false,
+  locked: true,
+  flood: false,
+}
+const tunnel6: LinkRow = { ...tunnel, name: 'tsy-1', local: 'fd09::1' }
+const vnis: SetRow = { kind: 'set', name: 'vnis', type: ['inet_service', 'vni'] }
+const far: Row = { kind: 'fdb', link: 'tsx-1', mac: '02:42:0a:4d:00:05', to: '10.9.0.7' }
+const far6: Row = { kind: 'fdb', link: 'tsy-1', mac: '02:42:0a:4d:00:06', to: 'fd09::7' }
+const everybody = (to: string): Row => ({ kind: 'fdb', link: 'tsx-1', mac: EVERYBODY, to })
+const near: Row = { kind: 'neighbour', link: 'tsb-1', address: '10.77.0.5', mac: '02:42:0a:4d:00:05' }
+const near6: Row = { kind: 'neighbour', link: 'tsb-1', address: 'fd00:77::5', mac: '02:42:0a:4d:00:05' }
 const element = (set: string, key: string[], value?: string[]): ElementRow =>
   value ? { kind: 'element', set, key, value } : { kind: 'element', set, key }
 
@@ -282,6 +306,106 @@ export function suite(name: string, factory: () => Promise<Bed>): void {
         await add(bridge)
         assert.deepEqual(await look(localnet), [{ ...localnet, value: '0' }])
         await assertAbsent({ kind: 'sysctl', key: 'net/ipv4/conf/tsb-9/route_localnet', value: '1' })
+      })
+    })
+
+    describe('tunnels', () => {
+      it('are made as ports of a bridge, one for each family', async () => {
+        await add(bridge, tunnel, tunnel6)
+        await assertPresent(tunnel, tunnel6)
+      })
+
+      it('change their source address and settings in place', async () => {
+        await add(bridge, tunnel, far)
+        const changed = { ...tunnel, local: '10.9.0.2', flood: true, locked: false, mtu: 1300 }
+        assert.deepEqual(await apply(step('set', changed, tunnel)), ['ok'])
+        await assertPresent(changed, far)
+      })
+
+      it('lose what hangs on them when they are replaced', async () => {
+        await add(bridge, tunnel, far, near)
+        assert.deepEqual(await apply(step('replace', { ...tunnel, vni: 4712 }, tunnel)), ['ok'])
+        await assertPresent({ ...tunnel, vni: 4712 }, near)
+        await assertAbsent(far)
+      })
+
+      it('know MACs, everybody and neighbours, read by key and as a whole', async () => {
+        const all = [far, far6, everybody('10.9.0.7'), everybody('10.9.0.8'), near, near6]
+        await add(bridge, tunnel, tunnel6, ...all)
+        await assertPresent(...all)
+        const shown = (await owned()).filter(each => /^(fdb|neighbour)/.test(each))
+        assert.deepEqual(shown, all.map(line).sort())
+        const gone = all.map(row => step('delete', row))
+        assert.deepEqual(
+          await apply(...gone),
+          all.map(() => 'ok'),
+        )
+        await assertAbsent(...all)
+        assert.deepEqual(
+          await apply(...gone),
+          all.map(() => 'ok'),
+        )
+      })
+
+      it('tell one destination of everybody from another', async () => {
+        await add(bridge, tunnel, everybody('10.9.0.7'), everybody('10.9.0.8'))
+        assert.deepEqual(await apply(step('delete', everybody('10.9.0.7'))), ['ok'])
+        await assertAbsent(everybody('10.9.0.7'))
+        await assertPresent(everybody('10.9.0.8'))
+      })
+
+      it('move a MAC and an address, and are content when they are there already', async () => {
+        const moved = { ...far, to: '10.9.0.8' } as Row
+        const other = { ...near, mac: '02:42:0a:4d:00:09' } as Row
+        await add(bridge, tunnel, far, near)
+        assert.deepEqual(await look(moved), [far])
+        assert.deepEqual(await apply(step('set', moved, far), step('set', other, near)), ['ok', 'ok'])
+        await assertPresent(moved, other)
+        await add(moved, other)
+      })
+
+      it('read many as they read few', async () => {
+        const many = Array.from({ length: 200 }, (_, i): Row[] => [
+          {
+            kind: 'fdb',
+            link: 'tsx-1',
+            mac: `02:42:00:00:01:${(i + 16).toString(16)}`.slice(0, 17),
+            to: '10.9.0.7',
+          },
+          { kind: 'neighbour', link: 'tsb-1', address: `10.77.1.${i}`, mac: '02:42:00:00:00:01' },
+        ]).flat()
+        await add(bridge, tunnel, far, near, ...many)
+        assert.deepEqual((await look(...many)).map(line).sort(), many.map(line).sort())
+        assert.equal((await owned()).filter(each => /^(fdb|neighbour)/.test(each)).length, many.length + 2)
+      })
+
+      it('names the errno', async () => {
+        await add(bridge, tunnel)
+        assert.deepEqual(
+          await apply(
+            ...adds(
+              { ...far, link: 'tsx-9' } as Row,
+              { ...far, to: '10.9.0.300' } as Row,
+              { ...far, mac: '02:42' } as Row,
+              { ...near, link: 'tsb-9' } as Row,
+              { ...near, address: 'nowhere' } as Row,
+              far,
+              near,
+            ),
+          ),
+          ['ENODEV', 'EINVAL', 'EINVAL', 'ENODEV', 'EINVAL', 'ok', 'ok'],
+        )
+      })
+
+      it('are told by port and VNI in the filter', async () => {
+        const rule: ChainRow = {
+          kind: 'chain',
+          name: 'tunnel',
+          hook: 'type filter hook input priority filter - 5',
+          rules: ['udp dport . @th,96,24 @vnis drop'],
+        }
+        await add(vnis, rule, element('vnis', ['4789', '16777215']), element('vnis', ['4790', '1']))
+        await assertPresent(vnis, rule, element('vnis', ['4789', '16777215']), element('vnis', ['4790', '1']))
       })
     })
 

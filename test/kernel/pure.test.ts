@@ -16,6 +16,7 @@ const word: { [type in FieldType]: fc.Arbitrary<string> } = {
     ),
   inet_proto: fc.constantFrom('tcp', 'udp', 'sctp', '47'),
   inet_service: fc.nat(65535).map(String),
+  vni: fc.nat(0xffffff).map(String),
   ifname: fc.stringMatching(/^[a-z0-9-]{1,15}$/),
 }
 const types = fc.array(fc.constantFrom(...(Object.keys(word) as FieldType[])), { minLength: 1, maxLength: 5 })

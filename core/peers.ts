@@ -1,0 +1,119 @@
+import type { Peers, Place, Remote, Underlay } from './faces.ts'
+
+/** A host that knows of no other. */
+export const alone: Peers = {
+  self: undefined,
+  remotes: () => [],
+  byMac: () => undefined,
+  byAddress: () => undefined,
+  holders: () => new Set(),
+  complete: () => true,
+  members: () => new Set(),
+}
+
+type Known = {
+  macs: Map<string, Remote>
+  /** Who claims an address, the winner first. */
+  addresses: Map<string, Remote[]>
+  vteps: Map<string, number>
+  complete: boolean
+}
+
+/** What peers told, in memory. Every change answers the place that it touched, for `Engine.moved`. */
+export class PeerTable implements Peers {
+  self: Underlay | undefined
+  readonly #networks = new Map<string, Known>()
+  #members: Set<string> | undefined
+
+  constructor(self?: Underlay) {
+    this.self = self
+  }
+
+  remotes(network: string): Iterable<Remote> {
+    return this.#networks.get(network)?.macs.values() ?? []
+  }
+
+  byMac(network: string, mac: string): Remote | undefined {
+    return this.#networks.get(network)?.macs.get(mac)
+  }
+
+  byAddress(network: string, address: string): Remote | undefined {
+    return this.#networks.get(network)?.addresses.get(address)?.[0]
+  }
+
+  holders(network: string): ReadonlySet<string> {
+    return new Set(this.#networks.get(network)?.vteps.keys())
+  }
+
+  complete(network: string): boolean {
+    return this.#networks.get(network)?.complete ?? false
+  }
+
+  members(): ReadonlySet<string> | undefined {
+    return this.#members
+  }
+
+  /** Answers those who came or went, for `Engine.joined`. */
+  setMembers(vteps: Iterable<string>): string[] {
+    const before = this.#members ?? new Set()
+    this.#members = new Set(vteps)
+    return [...before.symmetricDifference(this.#members)]
+  }
+
+  setComplete(network: string, complete = true): void {
+    this.#known(network).complete = complete
+  }
+
+  /** An endpoint that is new, or isn't what or where it was. MACs are in lower case, addresses as `inet_ntop` writes them. */
+  put(network: string, remote: Remote): Place {
+    const known = this.#known(network)
+    const was = this.#take(known, remote.mac)
+    known.macs.set(remote.mac, remote)
+    known.vteps.set(remote.vtep, (known.vteps.get(remote.vtep) ?? 0) + 1)
+    for (const address of remote.addresses)
+      known.addresses.set(address, [remote, ...(known.addresses.get(address) ?? [])])
+    return place(network, was, remote)
+  }
+
+  /** Undefined when there was nothing. */
+  drop(network: string, mac: string): Place | undefined {
+    const was = this.#take(this.#known(network), mac)
+    return was && place(network, was)
+  }
+
+  #known(network: string): Known {
+    const known = this.#networks.get(network) ?? {
+      macs: new Map(),
+      addresses: new Map(),
+      vteps: new Map(),
+      complete: false,
+    }
+    this.#networks.set(network, known)
+    return known
+  }
+
+  #take({ macs, addresses, vteps }: Known, mac: string): Remote | undefined {
+    const was = macs.get(mac)
+    if (!was) return undefined
+    macs.delete(mac)
+    for (const address of was.addresses) {
+      const left = (addresses.get(address) ?? []).filter(each => each !== was)
+      if (left.length > 0) addresses.set(address, left)
+      else addresses.delete(address)
+    }
+    const count = (vteps.get(was.vtep) ?? 1) - 1
+    if (count > 0) vteps.set(was.vtep, count)
+    else vteps.delete(was.vtep)
+    return was
+  }
+}
+
+function place(network: string, ...remotes: (Remote | undefined)[]): Place {
+  const all = remotes.filter(each => each !== undefined)
+  return {
+    network,
+    macs: [...new Set(all.map(each => each.mac))],
+    addresses: [...new Set(all.flatMap(each => each.addresses))],
+    vteps: [...new Set(all.map(each => each.vtep))],
+  }
+}

@@ -1,0 +1,156 @@
+import {
+  appendFdb,
+  delFdb,
+  dumpFdb,
+  getFdb,
+  type Neighbour,
+  NetlinkError,
+  NTF,
+  NUD,
+  type Request,
+  replaceFdb,
+  type Socket,
+} from '@tsnet/netlink'
+import { EVERYBODY, type FdbRow, type Row } from '../core/rows.ts'
+import { isMac, plain } from './fields.ts'
+import { Known } from './known.ts'
+import type { Links } from './links.ts'
+import { about, type Placed } from './order.ts'
+import { type Failure, failure, type Report, type Room } from './room.ts'
+
+/** So many entries of one link are looked up one by one; for more, all of the link are read. */
+export const FEW = 64
+
+/** Neither ages (NOARP). NUD.PERMANENT would make the bridge take the MAC for one of the host's own (fdb_add_entry). */
+const STATIC = NUD.NOARP | NUD.REACHABLE
+/** Both tables by one message; STICKY: a container that sends in the MAC's name doesn't take it over (br_fdb_update). */
+const BOTH = NTF.SELF | NTF.MASTER | NTF.STICKY
+
+/** What the two tables say of one MAC. */
+type Entry = { mac: string; to: string[]; behind: boolean }
+
+/** MACs behind tunnels: entries of VXLAN links, each with that of the bridge. */
+export class Fdb implements Room {
+  readonly known = new Known()
+  readonly #socket: Socket
+  readonly #links: Links
+
+  constructor(socket: Socket, links: Links) {
+    this.#socket = socket
+    this.#links = links
+  }
+
+  read(rows: readonly Row[], owned: boolean, links: ReturnType<Links['present']> = []): Row[] {
+    const asked = Map.groupBy(
+      rows.filter(row => row.kind === 'fdb'),
+      row => row.link,
+    )
+    const indexes = owned
+      ? new Map(links.flatMap(({ row, link }) => (row.type === 'vxlan' ? [[row.name, link.index]] : [])))
+      : this.#links.indexes(asked.keys())
+    return [...indexes].flatMap(([link, index]) => this.#ofLink(link, index, asked.get(link) ?? [], owned))
+  }
+
+  #ofLink(link: string, index: number, asked: readonly FdbRow[], owned: boolean): FdbRow[] {
+    const whole = owned || asked.length > FEW || asked.some(row => row.mac === EVERYBODY)
+    const entries = whole ? this.#dump(index) : this.#look(index, asked)
+    const spelt = new Map(asked.map(row => [identity(row.mac, row.to), row]))
+    const macs = new Set(asked.map(row => row.mac))
+    const rows = entries
+      .filter(({ mac }) => owned || macs.has(mac))
+      .flatMap(entry => shown(entry).map(to => ({ kind: 'fdb' as const, link, mac: entry.mac, to })))
+    for (const { mac, to } of rows) this.known.note(index, what(mac, to), plain(to) ?? '')
+    return rows.flatMap(row => spelt.get(identity(row.mac, row.to)) ?? (keep(row, macs, owned) ? row : []))
+  }
+
+  #dump(index: number): Entry[] {
+    return gather(this.#socket.dump(dumpFdb({ index })))
+  }
+
+  #look(index: number, asked: readonly FdbRow[]): Entry[] {
+    const answers = this.#socket.batch(
+      asked.flatMap(({ mac }) => [
+        getFdb({ index, lladdr: mac, flags: NTF.SELF }),
+        getFdb({ index, lladdr: mac, flags: NTF.MASTER }),
+      ]),
+    )
+    const found = answers.flatMap(answer => (answer instanceof NetlinkError ? [] : answer))
+    return gather(found.filter(answer => answer.index === index))
+  }
+
+  /** Whether an announcement tells of another entry than the one that we know of. */
+  isNews({ index, lladdr = '', dst = '', master }: Neighbour, gone: boolean): boolean {
+    const entry = what(lladdr, dst)
+    const value = master === undefined ? plain(dst) : this.known.of(index, entry)
+    return this.known.differs(index, entry, gone ? undefined : value)
+  }
+
+  apply(steps: readonly Placed[], report: Report): void {
+    const all = about(steps, 'fdb')
+    if (all.length === 0) return
+    const indexes = this.#links.indexes(new Set(all.map(({ step }) => step.row.link)))
+    const plans = all.flatMap(({ at, step }) => {
+      const index = indexes.get(step.row.link)
+      const found = obstacle(step.row, index)
+      if (found || index === undefined) {
+        report(at, step.verb === 'delete' ? undefined : found)
+        return []
+      }
+      return { at, step, index, requests: requests(step, index) }
+    })
+    const outcomes = this.#socket.batch(plans.flatMap(({ requests }) => requests))
+    let next = 0
+    for (const { at, step, index, requests } of plans) {
+      const own = outcomes.slice(next, next + requests.length)
+      next += requests.length
+      const error = own.find(each => each instanceof NetlinkError && !gone(step.verb, each))
+      const { mac, to } = step.row
+      if (step.verb === 'delete') this.known.forget(index, what(mac, to))
+      else this.known.note(index, what(mac, to), plain(to) ?? '')
+      report(at, error && failure(error))
+    }
+  }
+}
+
+const gone = (verb: string, { code }: NetlinkError) => verb === 'delete' && code === 'ENOENT'
+
+function obstacle({ link, mac, to }: FdbRow, index: number | undefined): Failure | undefined {
+  if (!isMac(mac)) return { code: 'EINVAL', words: `'${mac}' is no MAC` }
+  if (!plain(to)) return { code: 'EINVAL', words: `'${to}' is no address` }
+  return index === undefined ? { code: 'ENODEV', words: `no such link: ${link}` } : undefined
+}
+
+function requests({ verb, row: { mac, to } }: Placed<FdbRow>['step'], index: number): Request<undefined>[] {
+  const entry = { index, lladdr: mac }
+  if (mac === EVERYBODY)
+    return [verb === 'delete' ? delFdb({ ...entry, dst: to }) : appendFdb({ ...entry, dst: to })]
+  if (verb !== 'delete') return [replaceFdb({ ...entry, dst: to, state: STATIC, flags: BOTH })]
+  // Apart, for where the first is missing the kernel doesn't look for the second (rtnl_fdb_del).
+  return [delFdb({ ...entry, flags: NTF.MASTER }), delFdb({ ...entry, flags: NTF.SELF })]
+}
+
+/** The bridge's entries tell their bridge, the link's own their destination. */
+function gather(entries: readonly Neighbour[]): Entry[] {
+  const found = new Map<string, Entry>()
+  for (const { lladdr = '', dst, master, state } of entries) {
+    if (master !== undefined && (state & NUD.NOARP) === 0) continue
+    const entry = found.get(lladdr) ?? { mac: lladdr, to: [], behind: false }
+    found.set(lladdr, entry)
+    if (master !== undefined) entry.behind = true
+    else if (dst !== undefined) entry.to.push(dst)
+  }
+  return [...found.values()]
+}
+
+function shown({ mac, to, behind }: Entry): string[] {
+  if (mac === EVERYBODY) return to
+  return [behind ? (to[0] ?? '') : '']
+}
+
+/** One destination of the all-zero MAC is a row, whichever others there are. */
+const keep = ({ mac }: FdbRow, asked: ReadonlySet<string>, owned: boolean) =>
+  owned || (mac !== EVERYBODY && asked.has(mac))
+
+/** What tells an entry from others: everybody may be at many places. */
+const what = (mac: string, to: string) => (mac === EVERYBODY ? `${mac} ${plain(to)}` : mac)
+const identity = (mac: string, to: string) => `${mac} ${plain(to) ?? ''}`
