@@ -97,6 +97,7 @@ function burst(machines: number, records: number, loss: number): { time: number;
 
 function idle(machines: number): number {
   const world = settled(machines, machines, 3, 0)
+  world.run(world.now + 10_000)
   const before = world.sent.bytes + 60 * (world.sent.direct + world.sent.stream)
   world.run(world.now + 10_000)
   return (world.sent.bytes + 60 * (world.sent.direct + world.sent.stream) - before) / machines / 10

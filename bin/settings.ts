@@ -16,6 +16,28 @@ export const settings = {
     fallback: '/var/run/docker.sock',
     meaning: "Docker's API, to find out what it forgot to tell; absent is fine",
   },
+  bind: {
+    env: 'TSNET_BIND',
+    fallback: '',
+    meaning: 'address and port of gossip, UDP and TCP; else the address of the default route, port 7947',
+  },
+  vtep: {
+    env: 'TSNET_VTEP',
+    fallback: '',
+    meaning: 'tunnel end point that other hosts send to; else that of TSNET_BIND',
+  },
+  'vxlan-port': {
+    env: 'TSNET_VXLAN_PORT',
+    fallback: '4789',
+    meaning: "VXLAN's UDP port, the same on every host",
+  },
+  join: { env: 'TSNET_JOIN', fallback: '', meaning: 'hosts to join, comma separated' },
+  key: {
+    env: 'TSNET_KEY',
+    fallback: '',
+    meaning:
+      'base64 keys that encrypt gossip, the first one to send with; without one this host keeps to itself',
+  },
   log: {
     env: 'TSNET_LOG',
     fallback: 'info',

@@ -5,14 +5,18 @@ import { pino } from 'pino'
 import { Engine } from '../core/engine.ts'
 import { Refused } from '../core/errors.ts'
 import type { Method, MethodTable } from '../core/methods.ts'
+import { PeerTable } from '../core/peers.ts'
 import { Settler } from '../core/settle.ts'
 import { driverMethods } from '../driver/methods.ts'
 import { Ipam } from '../ipam/ipam.ts'
 import { ipamMethods } from '../ipam/methods.ts'
-import { befriendFirewalld, openKernel } from '../kernel/index.ts'
+import { befriendFirewalld, mtuOf, openKernel } from '../kernel/index.ts'
 import { ground } from '../modes/firewall.ts'
 import { modes } from '../modes/index.ts'
 import { openStore } from '../store/open.ts'
+import { Cluster, underlay } from './cluster/index.ts'
+import { telling } from './cluster/own.ts'
+import { clusterSettings } from './cluster/settings.ts'
 import { Doorbell } from './doorbell.ts'
 import { Reconciler } from './reconcile.ts'
 import { serve } from './serve.ts'
@@ -24,8 +28,12 @@ async function main(): Promise<void> {
   comeFirst()
   const settings = readSettings(process.argv.slice(2), process.env)
   const log = pino({ level: settings.log, base: null })
-  const store = openStore(settings.state)
-  if (store.complaint) log.error(store.complaint)
+  const cluster = await clusterSettings(settings)
+  const disk = openStore(settings.state)
+  if (disk.complaint) log.error(disk.complaint)
+  let among: Cluster | undefined
+  const store = telling(disk, changes => among?.tell(changes))
+  const peers = new PeerTable(cluster && underlay(cluster, mtuOf(cluster.vtep) ?? 1500))
   const kernel = await openKernel({ log: words => log.warn(words) })
   const { ephemeral } = await kernel.facts()
 
@@ -34,15 +42,17 @@ async function main(): Promise<void> {
     kernel,
     store,
     modes,
+    peers,
     ground: ground(),
     // What the kernel holds and damaged records don't may belong to a container that runs.
-    sparing: store.complaint !== undefined,
+    sparing: disk.complaint !== undefined,
     log,
     found: present => {
       swept = Promise.allSettled(engine.abandoned(present))
     },
   })
-  const engine = new Engine({ kernel, store, settler, modes, ephemeral, now: Date.now, log, isNamespace })
+  const now = Date.now
+  const engine = new Engine({ kernel, store, settler, modes, peers, ephemeral, now, log, isNamespace })
   const ipam = new Ipam({ store, clock: Date.now, routes: async () => linkSubnets(), seed: machineId() })
 
   // Before anything is served: after a reboot Docker never tells of its networks again, it only starts containers on them.
@@ -51,6 +61,20 @@ async function main(): Promise<void> {
   const doorbell = new Doorbell(() => settler.settle('everything'))
   kernel.watch(() => doorbell.ring())
   befriendFirewalld().catch(error => log.error({ err: error }, "firewalld doesn't know tsnet's bridges"))
+
+  if (cluster)
+    among = await Cluster.open({
+      settings: cluster,
+      store,
+      peers,
+      spans: mode => modes[mode]?.elsewhere !== undefined,
+      moved: ({ places, members }) => {
+        if (places.length > 0) void engine.moved(places)
+        if (members.length > 0) void engine.joined(members)
+      },
+      heard: () => void settler.settle('everything'),
+      log,
+    })
 
   const reconciler = new Reconciler({ socket: settings.docker, engine, ipam, log, now: Date.now })
   const methods = { ...driverMethods(engine, { scope: 'local' }), ...ipamMethods(ipam) }
@@ -66,6 +90,7 @@ async function main(): Promise<void> {
     reconciler.close()
     doorbell.close()
     await server.close()
+    await among?.close()
     await kernel.close()
     await store.close()
     process.exit(0)

@@ -24,6 +24,7 @@ export class PeerTable implements Peers {
   self: Underlay | undefined
   readonly #networks = new Map<string, Known>()
   #members: Set<string> | undefined
+  #heard = false
 
   constructor(self?: Underlay) {
     this.self = self
@@ -46,7 +47,7 @@ export class PeerTable implements Peers {
   }
 
   complete(network: string): boolean {
-    return this.#networks.get(network)?.complete ?? false
+    return this.#heard || (this.#networks.get(network)?.complete ?? false)
   }
 
   members(): ReadonlySet<string> | undefined {
@@ -58,6 +59,11 @@ export class PeerTable implements Peers {
     const before = this.#members ?? new Set()
     this.#members = new Set(vteps)
     return [...before.symmetricDifference(this.#members)]
+  }
+
+  /** All that others know of any network has been heard. */
+  setHeard(): void {
+    this.#heard = true
   }
 
   setComplete(network: string, complete = true): void {

@@ -74,16 +74,21 @@ export type Pool = {
 /** An address that the IPAM driver handed out. */
 export type Lease = { id: string; pool: string; address: string; gateway: boolean; created: number }
 
+/** What this host must not forget of itself and of others in its cluster: its own key and counters, and their keys. */
+export type Identity = { id: string; value: string }
+
 /** One change of a record; a missing value deletes it. */
 export type Change =
   | { table: 'network'; id: string; value?: Network }
   | { table: 'endpoint'; id: string; value?: Endpoint }
   | { table: 'pool'; id: string; value?: Pool }
   | { table: 'lease'; id: string; value?: Lease }
+  | { table: 'identity'; id: string; value?: Identity }
 
 export type Records = {
   networks: Map<string, Network>
   endpoints: Map<string, Endpoint>
   pools: Map<string, Pool>
   leases: Map<string, Lease>
+  identities: Map<string, Identity>
 }

@@ -1,0 +1,215 @@
+import { isIPv4 } from 'node:net'
+import { hostname } from 'node:os'
+import type { Store, Underlay } from '../../core/faces.ts'
+import type { PeerTable } from '../../core/peers.ts'
+import type { Change } from '../../core/records.ts'
+import type { Log } from '../../core/settle.ts'
+import { Agent, encodeTags, type Member } from '../../gossip/index.ts'
+import {
+  type Entry,
+  ed25519,
+  type Input,
+  kinds,
+  nextEpoch,
+  type Output,
+  originOf,
+  selfCertified,
+  statedRank,
+  step,
+  Table,
+  usual,
+  wakeAt,
+  writeHost,
+} from '../../vxlan-fdb/index.ts'
+import { toBytes } from './addresses.ts'
+import { Memory } from './memory.ts'
+import { type Moves, takeOver, vteps } from './others.ts'
+import { Own } from './own.ts'
+import type { ClusterSettings } from './settings.ts'
+import { disclose, enclose, type Via } from './wire.ts'
+
+export type ClusterParts = {
+  settings: ClusterSettings
+  store: Store
+  peers: PeerTable
+  /** Whether networks of a mode span hosts. */
+  spans: (mode: string) => boolean
+  /** Hears what moved, for the kernel. */
+  moved: (moves: Moves) => void
+  /** Hears, once, that all that others know has been heard. */
+  heard: () => void
+  log: Log
+}
+
+type Duties = { [T in Output['type']]: (output: Extract<Output, { type: T }>) => void }
+
+/** Name of the cluster on the wire: gossip of others that share the port is dropped. */
+const LABEL = 'tsnet'
+
+/**
+ * This host among the others: gossip tells who is there, the replicated table who has which MAC and address. The only place where the
+ * table meets sockets, time and disk.
+ */
+export class Cluster {
+  readonly #parts: ClusterParts
+  readonly #agent: Agent
+  readonly #table: Table
+  readonly #memory: Memory
+  readonly #own: Own
+  readonly #duties: Duties = {
+    direct: ({ to, bytes }) => this.#send('direct', to, bytes),
+    stream: ({ to, bytes }) => this.#send('stream', to, bytes),
+    broadcast: ({ bytes }) => this.#agent.broadcast(enclose('broadcast', this.#table.origin, bytes)),
+    changed: ({ changes }) => this.#parts.moved(takeOver(this.#table, this.#parts.peers, changes)),
+    agreed: () => this.#hear(),
+    conflict: output => this.#contested(output),
+    epoch: ({ epoch }) => this.#keep('epoch', epoch, () => this.#feed({ type: 'epoch', epoch })),
+    pin: ({ origin, key }) => this.#keep(`pin ${origin}`, key.toString('hex')),
+    fence: ({ origin, fence }) => this.#keep(`fence ${origin}`, fence),
+    fenced: ({ fence }) => this.#rejoin(fence),
+    refused: ({ from, reason }) => this.#parts.log.debug({ from }, reason),
+  }
+  #timer: NodeJS.Timeout | undefined
+  #agreed = false
+
+  private constructor(parts: ClusterParts, agent: Agent, table: Table, memory: Memory) {
+    this.#parts = parts
+    this.#agent = agent
+    this.#table = table
+    this.#memory = memory
+    this.#own = new Own(parts.store, parts.spans)
+    this.#listen()
+  }
+
+  /** Throws what binding the port throws. */
+  static async open(parts: ClusterParts): Promise<Cluster> {
+    const { settings, store, log } = parts
+    const memory = new Memory(store)
+    const signer = ed25519(await memory.key())
+    const origin = originOf(signer.publicKey)
+    const agent = await Agent.open({
+      name: origin,
+      bind: settings.bind,
+      keys: settings.keys,
+      label: LABEL,
+      seeds: settings.seeds,
+      meta: encodeTags({ host: hostname().slice(0, 64), key: signer.publicKey.toString('base64url') }),
+      incarnation: memory.number('incarnation'),
+      persist: incarnation =>
+        void memory.set('incarnation', incarnation).catch(err => log.error({ err }, 'not kept')),
+    })
+    const table = new Table(
+      { ...usual, origin, signer, certifies: selfCertified, rank: statedRank },
+      {
+        pins: memory.under('pin').map(([id, key]) => [id, Buffer.from(key, 'hex')]),
+        fences: memory.under('fence').map(([id, fence]) => [id, Number(fence)]),
+      },
+    )
+    const cluster = new Cluster(parts, agent, table, memory)
+    await cluster.#begin(memory.number('fence'))
+    return cluster
+  }
+
+  /** Records of this host changed. */
+  tell(changes: readonly Change[]): void {
+    const entries = this.#own.of(changes)
+    if (entries.length > 0) this.#feed({ type: 'write', entries })
+  }
+
+  members(): Readonly<Member>[] {
+    return this.#agent.members()
+  }
+
+  /** Containers go on when the daemon ends, so this is no farewell: what this host said stays true. */
+  async close(): Promise<void> {
+    clearTimeout(this.#timer)
+    await this.#agent.close()
+  }
+
+  async #begin(fence: number): Promise<void> {
+    const epoch = nextEpoch(this.#memory.number('epoch'), Date.now())
+    await this.#memory.set('epoch', epoch)
+    this.#feed({ type: 'start', epoch, fence, entries: [this.#host(), ...this.#own.all()] })
+  }
+
+  #host(): Entry {
+    const { vtep } = this.#parts.settings
+    const end = toBytes(vtep)
+    const value = writeHost({ vtep4: isIPv4(vtep) ? end : undefined, vtep6: isIPv4(vtep) ? undefined : end })
+    return { network: '', kind: kinds.host, key: '', value }
+  }
+
+  #listen(): void {
+    const agent = this.#agent
+    const alive = (alive: boolean) => (event: { member: Readonly<Member> }) =>
+      this.#feed({ type: 'member', id: event.member.name, alive })
+    agent.on('join', alive(true)).on('alive', alive(true)).on('update', alive(true))
+    agent.on('dead', alive(false)).on('left', alive(false))
+    agent.on('forget', ({ member }) => this.#feed({ type: 'gone', id: member.name }))
+    agent.on('user', ({ payload }) => {
+      const message = disclose(payload)
+      if (message) this.#feed({ type: 'received', ...message })
+    })
+    const { log } = this.#parts
+    agent.on('conflict', ({ member }) =>
+      log.warn({ member: member.name }, 'two hosts claim to be one member'),
+    )
+    for (const what of ['join', 'dead', 'left'] as const)
+      agent.on(what, ({ member }) =>
+        log.info({ member: member.name, at: member.endpoint.address }, `member: ${what}`),
+      )
+  }
+
+  #feed(input: Input): void {
+    for (const output of step(this.#table, input, performance.now(), Math.random)) this.#carryOut(output)
+    clearTimeout(this.#timer)
+    const wait = Math.max(0, wakeAt(this.#table) - performance.now())
+    this.#timer = setTimeout(() => this.#feed({ type: 'tick' }), Math.ceil(wait)).unref()
+  }
+
+  #carryOut(output: Output): void {
+    ;(this.#duties[output.type] as (output: Output) => void)(output)
+  }
+
+  #send(via: Via, to: string, bytes: Buffer): void {
+    const member = this.#agent.members().find(({ name }) => name === to)
+    if (!member) return
+    const message = enclose(via, this.#table.origin, bytes)
+    if (via === 'stream') this.#agent.sendReliably(member.endpoint, message)
+    else this.#agent.send(member.endpoint, message)
+  }
+
+  #keep(id: string, value: string | number, then?: () => void): void {
+    this.#memory.set(id, value).then(then, err => this.#parts.log.error({ err }, `${id} was not kept`))
+  }
+
+  /** The others were told to forget this host: what it says now it says anew. */
+  #rejoin(fence: number): void {
+    this.#parts.log.error({ fence }, 'the others were told to forget this host; it joins them anew')
+    this.#keep('fence', fence, () => void this.#begin(fence))
+  }
+
+  /** Somebody's table was equal to ours, so nothing that others know is unknown here. */
+  #hear(): void {
+    if (this.#agreed) return
+    this.#agreed = true
+    this.#parts.peers.setHeard()
+    this.#parts.peers.setMembers(vteps(this.#table))
+    this.#parts.heard()
+  }
+
+  #contested({ claim, conflict }: Extract<Output, { type: 'conflict' }>): void {
+    const { log } = this.#parts
+    const words = claim.replace('\0', ' ')
+    if (!conflict) log.info({ claim: words }, 'nobody else claims this address any more')
+    else {
+      const rivals = [conflict.winner, ...conflict.losers].map(({ origin }) => origin)
+      log.error({ claim: words, rivals }, 'hosts have endpoints with one address; frames go to the first')
+    }
+  }
+}
+
+/** This host's side of every tunnel. */
+export function underlay({ vtep, vxlanPort }: ClusterSettings, mtu: number): Underlay {
+  return { ...(isIPv4(vtep) ? { ipv4: vtep } : { ipv6: vtep }), mtu, port: vxlanPort }
+}

@@ -1,0 +1,39 @@
+import type { Store } from '../../core/faces.ts'
+import { makeKey } from '../../vxlan-fdb/index.ts'
+
+/** What the cluster must find again after a restart: every word of it is on disk before anybody hears of it. */
+export class Memory {
+  readonly #store: Store
+
+  constructor(store: Store) {
+    this.#store = store
+  }
+
+  /** This host's private key; made at the first start. */
+  async key(): Promise<Buffer> {
+    const known = this.#get('key')
+    if (known !== undefined) return Buffer.from(known, 'hex')
+    const key = makeKey()
+    await this.set('key', key.toString('hex'))
+    return key
+  }
+
+  number(id: string): number {
+    return Number(this.#get(id) ?? 0)
+  }
+
+  /** Values whose ids begin with a word, by the rest of the id. */
+  under(word: string): [string, string][] {
+    return [...this.#store.records.identities.values()].flatMap(({ id, value }): [string, string][] =>
+      id.startsWith(`${word} `) ? [[id.slice(word.length + 1), value]] : [],
+    )
+  }
+
+  async set(id: string, value: string | number): Promise<void> {
+    await this.#store.write([{ table: 'identity', id, value: { id, value: String(value) } }])
+  }
+
+  #get(id: string): string | undefined {
+    return this.#store.records.identities.get(id)?.value
+  }
+}

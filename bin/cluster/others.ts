@@ -1,0 +1,49 @@
+import type { Place, Remote, Underlay } from '../../core/faces.ts'
+import type { PeerTable } from '../../core/peers.ts'
+import {
+  type Change,
+  type Forwarding,
+  forwardingOf,
+  kinds,
+  Malformed,
+  readHost,
+  type Table,
+  touchedBy,
+} from '../../vxlan-fdb/index.ts'
+import { macText, toText } from './addresses.ts'
+
+/** What moved: places for `Engine.moved`, tunnel end points for `Engine.joined`. */
+export type Moves = { places: Place[]; members: string[] }
+
+/** Takes over into the peers what became different in the table. */
+export function takeOver(table: Table, peers: PeerTable, changes: readonly Change[]): Moves {
+  const touched = changes.flatMap(change => touchedBy(table, change))
+  const unique = new Map(touched.map(each => [`${each.network} ${each.mac.toString('hex')}`, each]))
+  const places = [...unique.values()].flatMap(({ network, mac }) => {
+    const remote = remoteOf(table, peers.self, forwardingOf(table, network, mac))
+    return (remote ? peers.put(network, remote) : peers.drop(network, macText(mac))) ?? []
+  })
+  const moved = changes.some(({ kind }) => kind === kinds.host)
+  return { places, members: moved ? peers.setMembers(vteps(table)) : [] }
+}
+
+/** Undefined for own endpoints, and for hosts that no tunnel leads to. */
+function remoteOf(
+  table: Table,
+  self: Underlay | undefined,
+  line: Forwarding | undefined,
+): Remote | undefined {
+  if (!line || line.origin === table.origin) return undefined
+  const end = (self?.ipv4 && line.vtep4) || (self?.ipv6 && line.vtep6) || undefined
+  return end && { mac: macText(line.mac), addresses: line.ips.map(toText), vtep: toText(end) }
+}
+
+/** Tunnel end points of all others whose records are kept: of a host that seems dead too, for its containers may live. */
+export function vteps(table: Table): string[] {
+  return [...table.logs.keys()].flatMap(origin => {
+    const value = table.at(origin, { network: '', kind: kinds.host, key: '' })?.value
+    const host = value && readHost(value)
+    if (origin === table.origin || !host || host instanceof Malformed) return []
+    return [host.vtep4, host.vtep6].flatMap(end => (end ? toText(end) : []))
+  })
+}

@@ -1,0 +1,94 @@
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { isIP } from 'node:net'
+import { Refused } from '../../core/errors.ts'
+import type { Endpoint } from '../../gossip/index.ts'
+import type { Settings } from '../settings.ts'
+
+/** How this host meets the others. */
+export type ClusterSettings = {
+  bind: Endpoint
+  /** Tunnel end point that others send to. */
+  vtep: string
+  vxlanPort: number
+  seeds: Endpoint[]
+  keys: Buffer[]
+}
+
+/** memberlist's ports are 7946; Docker Swarm has that one. */
+const GOSSIP_PORT = 7947
+
+/**
+ * Undefined without a key: this host then keeps to itself. Refused names the setting that is wrong, and what is allowed.
+ */
+export async function clusterSettings(settings: Settings): Promise<ClusterSettings | undefined> {
+  const keys = list(settings.key).map(readKey)
+  if (keys.length === 0) {
+    if (settings.join)
+      throw new Refused(
+        'TSNET_JOIN needs TSNET_KEY, the same on every host: `openssl rand -base64 32` makes one',
+      )
+    return undefined
+  }
+  const seeds = list(settings.join).map(text => readEndpoint('TSNET_JOIN', text))
+  const bind = settings.bind ? readEndpoint('TSNET_BIND', settings.bind) : await wayOut()
+  const vtep = settings.vtep || bind.address
+  if (!isIP(vtep)) throw new Refused(`TSNET_VTEP can't be "${vtep}": it has to be an address of this host`)
+  return { bind, vtep, vxlanPort: readPort('TSNET_VXLAN_PORT', settings['vxlan-port']), seeds, keys }
+}
+
+const list = (text: string) =>
+  text
+    .split(',')
+    .map(each => each.trim())
+    .filter(each => each !== '')
+
+function readKey(text: string): Buffer {
+  const key = Buffer.from(text, 'base64')
+  if (
+    ![16, 24, 32].includes(key.length) ||
+    key.toString('base64').replace(/=+$/, '') !== text.replace(/=+$/, '')
+  )
+    throw new Refused('TSNET_KEY has to be base64 of 16, 24 or 32 bytes: `openssl rand -base64 32` makes one')
+  return key
+}
+
+/** `10.0.0.7`, `10.0.0.7:7947`, `fd00::7`, `[fd00::7]:7947`. */
+function readEndpoint(setting: string, text: string): Endpoint {
+  const [, inner, plain, port] = /^(?:\[(.+)\]|([^:]+|.*:.*:.*?))(?::(\d+))?$/.exec(text) ?? []
+  const address = isIP(text) ? text : (inner ?? plain ?? '')
+  if (!isIP(address))
+    throw new Refused(`${setting} can't be "${text}": it has to be an address, with or without a port`)
+  return { address, port: isIP(text) || !port ? GOSSIP_PORT : readPort(setting, port) }
+}
+
+function readPort(setting: string, text: string): number {
+  const port = Number(text)
+  if (/^\d+$/.test(text) && port >= 1 && port <= 65535) return port
+  throw new Refused(`${setting} can't have the port "${text}": it has to be 1 to 65535`)
+}
+
+/** The address that packets to the rest of the world leave with; connecting a UDP socket sends nothing. */
+async function wayOut(): Promise<Endpoint> {
+  for (const [family, elsewhere] of [
+    ['udp4', '192.0.2.1'],
+    ['udp6', '2001:db8::1'],
+  ] as const) {
+    const address = await sourceTowards(family, elsewhere)
+    if (address) return { address, port: GOSSIP_PORT }
+  }
+  throw new Refused('TSNET_BIND is needed: this host has no default route that would tell its address')
+}
+
+async function sourceTowards(family: 'udp4' | 'udp6', elsewhere: string): Promise<string | undefined> {
+  const socket = createSocket(family)
+  try {
+    socket.connect(9, elsewhere)
+    await once(socket, 'connect')
+    return socket.address().address
+  } catch {
+    return undefined
+  } finally {
+    socket.close()
+  }
+}
