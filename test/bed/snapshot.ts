@@ -57,10 +57,14 @@ function without(lines: readonly string[], others: readonly string[]): string[] 
 
 const split = (text: string) => text.split('\n').map(normalise).filter(Boolean).sort()
 
-/** Drops what differs between two looks at the same state: counters, dates, interface numbers, lifetimes. */
+/**
+ * Drops what differs between two looks at the same state: counters, dates, interface numbers, lifetimes, and whether a cable is
+ * plugged into a bridge just now (the kernel gives its multicast route late).
+ */
 function normalise(line: string): string {
-  if (line.startsWith('#')) return ''
+  if (line.startsWith('#') || line.startsWith('multicast ff00::/8')) return ''
   return line
+    .replace(/NO-CARRIER,|,LOWER_UP| linkdown\b| state \S+/g, '')
     .replace(/^\d+: /, '')
     .replace(/\[\d+:\d+\]/g, '')
     .replace(/@if\d+|@\S+/g, '')
