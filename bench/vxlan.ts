@@ -60,11 +60,12 @@ const tables: Record<string, Row[]> = {
 const steps = (verb: 'add' | 'delete', rows: readonly Row[]): Step[] =>
   rows.map(row => ({ verb, row, reason: 'bench' }))
 
-/** Milliseconds of a blocking piece of work. */
+/** Milliseconds of processor time, ours and the kernel's for us, of a blocking piece of work: the machine may have others to serve. */
 function spent(work: () => unknown): number {
-  const start = performance.now()
+  const start = process.cpuUsage()
   work()
-  return performance.now() - start
+  const { user, system } = process.cpuUsage(start)
+  return (user + system) / 1000
 }
 
 /** In a network namespace of its own, which goes with the process. */
@@ -72,7 +73,7 @@ function rates(): void {
   const floor = compiled('netlink-floor')
   const linux = new Linux(console.error)
   linux.apply(steps('add', [BRIDGE, TUNNEL]))
-  const lines: (string | number)[][] = [['µs an entry', 'tsnet', 'C', 'rate of C']]
+  const lines: (string | number)[][] = [['processor µs an entry', 'tsnet', 'C', 'rate of C']]
   for (const [kind, rows] of Object.entries(tables)) {
     const ours: number[] = []
     const theirs: number[] = []
@@ -83,9 +84,12 @@ function rates(): void {
       linux.apply(steps('delete', rows))
       const words = [link, kind, String(ENTRIES), '128', 'last', 'add']
       const c = Number(execFileSync(floor, words, { encoding: 'utf8' })) / 1000
-      if (round > 0) ours.push((time * 1000) / ENTRIES), theirs.push(c)
+      if (round === 0) continue
+      ours.push((time * 1000) / ENTRIES)
+      theirs.push(c)
     }
-    const [mine, c] = [median(ours), median(theirs)]
+    // The best of all: the rest tells what else the machine had to do.
+    const [mine, c] = [Math.min(...ours), Math.min(...theirs)]
     lines.push([kind === 'tunnel' ? 'FDB, link and bridge' : kind, mine, c, against(c / mine, 0.8, 'higher')])
   }
   print(`${ENTRIES} entries in one apply`, lines)
@@ -130,7 +134,13 @@ async function exchange(): Promise<void> {
     const enable = { ipv4: true, ipv6: false }
     const words = { mode: 'overlay', name: 'bench' }
     await engine.createNetwork({ id: 'bench', words, internal: false, ipv4, ipv6: [], enable })
-    await engine.createEndpoint({ id: 'here', network: 'bench', ipv4: '10.200.0.1/8', options: {}, ports: [] })
+    await engine.createEndpoint({
+      id: 'here',
+      network: 'bench',
+      ipv4: '10.200.0.1/8',
+      options: {},
+      ports: [],
+    })
     const took = async (work: () => Promise<unknown>): Promise<[number, number]> => {
       const start = performance.now()
       writes = 0
@@ -145,7 +155,11 @@ async function exchange(): Promise<void> {
     const full = await took(() => settler.settle('everything'))
     const ones: number[] = []
     for (let i = 0; i < 50; i++) {
-      const place = peers.put('bench', { mac: macOf(70_000 + i), addresses: [addressOf(70_000 + i)], vtep: '192.168.0.1' })
+      const place = peers.put('bench', {
+        mac: macOf(70_000 + i),
+        addresses: [addressOf(70_000 + i)],
+        vtep: '192.168.0.1',
+      })
       ones.push((await took(() => engine.moved([place])))[0])
     }
     print('From what peers told to the kernel', [
@@ -181,7 +195,26 @@ async function bare(lab: Lab): Promise<{ from: Place; server: Place; to: string;
     await ip('link', 'add', 'br0', 'up', 'mtu', '1450', 'type', 'bridge')
     const vxlan = ['type', 'vxlan', 'id', '99', 'dstport', '4789', 'local', `10.9.1.${side}`, 'nolearning']
     await ip('link', 'add', 'vx0', 'up', 'mtu', '1450', 'master', 'br0', ...vxlan)
-    await ip('link', 'add', 'name', 'port', 'up', 'mtu', '1450', 'master', 'br0', 'type', 'veth', 'peer', 'name', 'eth0', 'mtu', '1450', 'netns', end)
+    await ip(
+      'link',
+      'add',
+      'name',
+      'port',
+      'up',
+      'mtu',
+      '1450',
+      'master',
+      'br0',
+      'type',
+      'veth',
+      'peer',
+      'name',
+      'eth0',
+      'mtu',
+      '1450',
+      'netns',
+      end,
+    )
     const other = macs[2 - side] as string
     await host.run('bridge', 'fdb', 'add', other, 'dev', 'vx0', 'dst', `10.9.1.${3 - side}`, 'self')
     await host.run('bridge', 'fdb', 'add', other, 'dev', 'vx0', 'master', 'static')

@@ -63,7 +63,14 @@ describe('peers', () => {
     ])
     assert.deepEqual(await world.settler.plan(), [])
     await engine.deleteEndpoint('e1')
-    await world.settler.settle({ networks: [], endpoints: [], homes: [], places: [], members: [], before: [] })
+    await world.settler.settle({
+      networks: [],
+      endpoints: [],
+      homes: [],
+      places: [],
+      members: [],
+      before: [],
+    })
     assert.deepEqual(kernel.dump(), before)
   })
 

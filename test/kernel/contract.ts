@@ -358,7 +358,12 @@ export function suite(name: string, factory: () => Promise<Bed>): void {
 
       it('read many as they read few', async () => {
         const many = Array.from({ length: 200 }, (_, i): Row[] => [
-          { kind: 'fdb', link: 'tsx-1', mac: `02:42:00:00:01:${(i + 16).toString(16)}`.slice(0, 17), to: '10.9.0.7' },
+          {
+            kind: 'fdb',
+            link: 'tsx-1',
+            mac: `02:42:00:00:01:${(i + 16).toString(16)}`.slice(0, 17),
+            to: '10.9.0.7',
+          },
           { kind: 'neighbour', link: 'tsb-1', address: `10.77.1.${i}`, mac: '02:42:00:00:00:01' },
         ]).flat()
         await add(bridge, tunnel, far, near, ...many)

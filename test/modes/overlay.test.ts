@@ -78,7 +78,9 @@ function rows({ words = {}, network = {}, endpoint = {}, self = {}, peers }: Cas
     created: 0,
     ...endpoint,
   }
-  const table = new PeerTable(self === false ? undefined : { ipv4: '10.9.0.1', mtu: 1500, port: 4789, ...self })
+  const table = new PeerTable(
+    self === false ? undefined : { ipv4: '10.9.0.1', mtu: 1500, port: 4789, ...self },
+  )
   table.setMembers(peers ? ['10.9.0.7', 'fd09::8'] : [])
   if (peers) {
     table.put('shop', { mac: '02:42:0a:01:01:05', addresses: ['10.1.1.5', 'fd01::5'], vtep: '10.9.0.7' })
@@ -128,7 +130,10 @@ describe('overlay mode', () => {
       'com.docker.network.driver.mtu': '9000',
       'com.docker.network.driver.overlay.vxlanid_list': '4097',
     }
-    assert.deepEqual(overlayOptions(labels, families), overlayOptions({ underlay_mtu: '9000', vni: '4097' }, families))
+    assert.deepEqual(
+      overlayOptions(labels, families),
+      overlayOptions({ underlay_mtu: '9000', vni: '4097' }, families),
+    )
   })
 
   it('is told word by word in docs/overlay.md', () => {

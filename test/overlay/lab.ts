@@ -32,7 +32,20 @@ export class Plug {
   protected async plug(wire: string, addresses: readonly string[]): Promise<void> {
     await addNamespace(this.namespace)
     const other = ['peer', 'name', 'eth0', 'netns', this.namespace]
-    await inNamespace(wire, 'ip', 'link', 'add', 'name', this.name, 'up', 'master', 'br0', 'type', 'veth', ...other)
+    await inNamespace(
+      wire,
+      'ip',
+      'link',
+      'add',
+      'name',
+      this.name,
+      'up',
+      'master',
+      'br0',
+      'type',
+      'veth',
+      ...other,
+    )
     for (const each of addresses) await this.address('add', each)
     await this.run('ip', 'link', 'set', 'eth0', 'up')
   }
@@ -79,7 +92,10 @@ export class Host extends Plug {
   /** A daemon with an empty or a given knowledge of others, on the records and the kernel that are there. */
   async start(peers = this.table): Promise<void> {
     const { store } = this
-    this.kernel = await openKernel({ namespace: netnsPath(this.namespace), log: words => this.log.push(words) })
+    this.kernel = await openKernel({
+      namespace: netnsPath(this.namespace),
+      log: words => this.log.push(words),
+    })
     const log = { ...quiet, warn: (_: object, text: string) => void this.log.push(text) }
     this.settler = new Settler({ kernel: this.kernel, store, modes, peers, ground: ground(), log })
     this.engine = new Engine({
@@ -180,7 +196,8 @@ export class Lab {
     const run = (...argv: string[]) => inNamespace(namespace, ...argv)
     await host.run('ip', 'link', 'set', sandbox.link, 'netns', namespace, 'name', 'eth0')
     for (const cidr of [at.ipv4, at.ipv6])
-      if (cidr) await run('ip', 'address', 'add', cidr, 'dev', 'eth0', ...(cidr.includes(':') ? ['nodad'] : []))
+      if (cidr)
+        await run('ip', 'address', 'add', cidr, 'dev', 'eth0', ...(cidr.includes(':') ? ['nodad'] : []))
     await run('ip', 'link', 'set', 'eth0', 'up')
     for (const via of [sandbox.gateway4, sandbox.gateway6])
       if (via) await run('ip', 'route', 'add', 'default', 'via', via)

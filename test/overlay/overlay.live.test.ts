@@ -16,7 +16,18 @@ const LOUD = {
 }
 
 const ping = (from: Container | Host | Plug, to: string, ...words: string[]) =>
-  attempt(['nsenter', `--net=${netnsPath(from.namespace)}`, 'busybox', 'ping', '-c', '1', '-W', '1', ...words, to])
+  attempt([
+    'nsenter',
+    `--net=${netnsPath(from.namespace)}`,
+    'busybox',
+    'ping',
+    '-c',
+    '1',
+    '-W',
+    '1',
+    ...words,
+    to,
+  ])
 
 const reaches = (from: Container | Host | Plug, to: string, ...words: string[]) =>
   eventually(async () => assert.equal((await ping(from, to, ...words)).code, 0, `${to} doesn't answer`))
@@ -126,12 +137,18 @@ const uid = process.getuid?.()
   })
 
   it('the largest packet passes whole', async () => {
-    const mtu = async (of: Container) => Number(/mtu (\d+)/.exec(await of.run('ip', 'link', 'show', 'eth0'))?.[1])
+    const mtu = async (of: Container) =>
+      Number(/mtu (\d+)/.exec(await of.run('ip', 'link', 'show', 'eth0'))?.[1])
     assert.equal(await mtu(b1), 1450)
     const smallest = await mtu(a1)
     assert.equal(smallest, 1430)
     const made = async (host: Host) =>
-      Number((await host.run('cat', '/proc/net/snmp')).split('\n').filter(each => each.startsWith('Ip:'))[1]?.split(' ')[19])
+      Number(
+        (await host.run('cat', '/proc/net/snmp'))
+          .split('\n')
+          .filter(each => each.startsWith('Ip:'))[1]
+          ?.split(' ')[19],
+      )
     const before = [await made(a), await made(b)]
     await reaches(b1, '10.90.0.2', '-s', String(smallest - 28))
     assert.deepEqual([await made(a), await made(b)], before)
@@ -160,7 +177,16 @@ const uid = process.getuid?.()
     await b.address('add', '10.9.0.22/24')
     await b.address('del', '10.9.0.2/24')
     // The first address may take the second along when it goes (promote_secondaries is off).
-    await attempt(['nsenter', `--net=${netnsPath(b.namespace)}`, 'ip', 'address', 'add', '10.9.0.22/24', 'dev', 'eth0'])
+    await attempt([
+      'nsenter',
+      `--net=${netnsPath(b.namespace)}`,
+      'ip',
+      'address',
+      'add',
+      '10.9.0.22/24',
+      'dev',
+      'eth0',
+    ])
     b.table.self = { ipv4: '10.9.0.22', mtu: 1500, port: 4789 }
     assert.deepEqual(await b.settler.settle('everything'), [])
     await lab.acquaint('shop')
@@ -200,7 +226,11 @@ const uid = process.getuid?.()
   })
 
   it('a daemon that comes back and knows nobody leaves the tables alone, until it knows', async () => {
-    const rows = async () => (await a.kernel.read({ owned: true, rows: [] })).map(line).filter(each => /^fdb|element members/.test(each)).sort()
+    const rows = async () =>
+      (await a.kernel.read({ owned: true, rows: [] }))
+        .map(line)
+        .filter(each => /^fdb|element members/.test(each))
+        .sort()
     const before = await rows()
     assert.ok(before.length > 4)
     await a.kernel.close()
