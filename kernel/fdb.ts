@@ -101,9 +101,11 @@ export class Fdb implements Room {
     const outcomes = this.#socket.batch(plans.flatMap(({ requests }) => requests))
     let next = 0
     for (const { at, step, index, requests } of plans) {
-      const own = outcomes.slice(next, next + requests.length)
-      next += requests.length
-      const error = own.find(each => each instanceof NetlinkError && !gone(step.verb, each))
+      let error: NetlinkError | undefined
+      for (const end = next + requests.length; next < end; next++) {
+        const outcome = outcomes[next]
+        if (outcome instanceof NetlinkError && !gone(step.verb, outcome)) error ??= outcome
+      }
       const { mac, to } = step.row
       if (step.verb === 'delete') this.known.forget(index, what(mac, to))
       else this.known.note(index, what(mac, to), plain(to) ?? '')

@@ -3,23 +3,25 @@
  * and not for what we do. Never asked what is present.
  */
 export class Known {
-  readonly #values = new Map<string, string>()
+  readonly #links = new Map<number, Map<string, string>>()
 
   note(index: number, what: string, value: string): void {
-    this.#values.set(`${index} ${what}`, value)
+    const link = this.#links.get(index) ?? new Map<string, string>()
+    if (link.size === 0) this.#links.set(index, link)
+    link.set(what, value)
   }
 
   forget(index: number, what: string): void {
-    this.#values.delete(`${index} ${what}`)
+    this.#links.get(index)?.delete(what)
   }
 
   of(index: number, what: string): string | undefined {
-    return this.#values.get(`${index} ${what}`)
+    return this.#links.get(index)?.get(what)
   }
 
   /** Whether an announced value is another than the one we know of; one that we know nothing of is none of our business. */
   differs(index: number, what: string, value: string | undefined): boolean {
-    const known = this.#values.get(`${index} ${what}`)
+    const known = this.of(index, what)
     return known !== undefined && known !== value
   }
 }

@@ -23,9 +23,11 @@ const RANKS = [
   'element',
 ]
 
-function rank({ row, verb }: Step): number {
-  const special = RANKS.indexOf(`${verb} ${row.kind}`)
-  return special < 0 ? RANKS.indexOf(row.kind) : special
+const plain = new Map(RANKS.map((name, at) => [name, at]))
+const deleting = new Map(RANKS.flatMap((name, at) => (/^delete /.test(name) ? [[name.slice(7), at]] : [])))
+
+function rank({ row: { kind }, verb }: Step): number {
+  return (verb === 'delete' ? deleting.get(kind) : undefined) ?? (plain.get(kind) as number)
 }
 
 /** A step with its place in the caller's list, where its outcome belongs. */
@@ -33,7 +35,9 @@ export type Placed<R extends Step['row'] = Step['row']> = { at: number; step: St
 
 /** The steps in the order in which they are applied. */
 export function ordered(steps: readonly Step[]): Placed[] {
-  return steps.map((step, at) => ({ at, step })).sort((a, b) => rank(a.step) - rank(b.step) || a.at - b.at)
+  const places: Placed[][] = RANKS.map(() => [])
+  for (const [at, step] of steps.entries()) places[rank(step)]?.push({ at, step })
+  return places.flat()
 }
 
 /** Those steps that are about rows of the given kinds. */

@@ -1,5 +1,6 @@
 import { Engine } from '../../core/engine.ts'
-import type { Store } from '../../core/faces.ts'
+import type { Peers, Store } from '../../core/faces.ts'
+import { alone } from '../../core/peers.ts'
 import type { Settler as SettlerType } from '../../core/settle.ts'
 import { type Log, Settler } from '../../core/settle.ts'
 import { FakeKernel } from '../../kernel/fake.ts'
@@ -19,16 +20,17 @@ export class World {
   /** Paths of namespaces that are no longer mounted. */
   readonly unmounted = new Set<string>()
 
-  constructor(kernel = new FakeKernel(), store: Store = memoryStore()) {
+  constructor(kernel = new FakeKernel(), store: Store = memoryStore(), peers: Peers = alone) {
     this.kernel = kernel
     this.store = store
-    this.settler = new Settler({ kernel, store, modes, ground: ground(), log: quiet })
+    this.settler = new Settler({ kernel, store, modes, peers, ground: ground(), log: quiet })
     const { settler } = this
     this.engine = new Engine({
       kernel,
       store,
       settler,
       modes,
+      peers,
       ephemeral: [40000, 40003],
       now: () => this.now,
       log: quiet,

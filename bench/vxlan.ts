@@ -1,0 +1,288 @@
+// Overlay networks: how fast the tables of 10 000 remote endpoints are programmed, against a C loop with the same messages; and what a
+// packet meets between two hosts, against a VXLAN link on a bridge and nothing else.
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Engine } from '../core/engine.ts'
+import { PeerTable } from '../core/peers.ts'
+import type { LinkRow, Row, Step } from '../core/rows.ts'
+import { Settler } from '../core/settle.ts'
+import { openKernel } from '../kernel/index.ts'
+import { Linux } from '../kernel/linux.ts'
+import { ground } from '../modes/firewall.ts'
+import { modes } from '../modes/index.ts'
+import { memoryStore } from '../store/memory.ts'
+import { addNamespace, deleteNamespace, inNamespace, netnsPath, ownName } from '../test/bed/namespace.ts'
+import { run } from '../test/bed/run.ts'
+import { Lab } from '../test/overlay/lab.ts'
+import { EXCHANGE, IPERF, type Place, serve, stopServers } from './paths.ts'
+import { rounds } from './rounds.ts'
+import { against, count, median, print, quick } from './table.ts'
+
+const ENTRIES = count('BENCH_ENTRIES', 10_000, 1000)
+const ROUNDS = quick ? 2 : 7
+const EXCHANGES = quick ? 300 : 2000
+
+const folder = mkdtempSync(join(tmpdir(), 'ts-bench-'))
+const compiled = (source: string) => {
+  const program = join(folder, source)
+  execFileSync('cc', ['-O2', '-o', program, join(import.meta.dirname, `${source}.c`)])
+  return program
+}
+
+const BRIDGE: LinkRow = { kind: 'link', name: 'tsb-bench', type: 'bridge', up: true }
+const TUNNEL: LinkRow = {
+  kind: 'link',
+  name: 'tsx-bench',
+  type: 'vxlan',
+  up: true,
+  vni: 4711,
+  udpPort: 4789,
+  local: '127.0.0.1',
+  master: BRIDGE.name,
+  learning: false,
+}
+const hex = (byte: number) => (byte & 255).toString(16).padStart(2, '0')
+const macOf = (i: number) => `02:00:00:${hex(i >> 16)}:${hex(i >> 8)}:${hex(i)}`
+const addressOf = (i: number) => `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`
+const numbers = Array.from({ length: ENTRIES }, (_, i) => i)
+const tables: Record<string, Row[]> = {
+  tunnel: numbers.map(i => ({ kind: 'fdb', link: TUNNEL.name, mac: macOf(i), to: '192.168.0.1' })),
+  neighbour: numbers.map(i => ({
+    kind: 'neighbour',
+    link: BRIDGE.name,
+    address: addressOf(i),
+    mac: macOf(i),
+  })),
+}
+const steps = (verb: 'add' | 'delete', rows: readonly Row[]): Step[] =>
+  rows.map(row => ({ verb, row, reason: 'bench' }))
+
+/** Milliseconds of processor time, ours and the kernel's for us, of a blocking piece of work: the machine may have others to serve. */
+function spent(work: () => unknown): number {
+  const start = process.cpuUsage()
+  work()
+  const { user, system } = process.cpuUsage(start)
+  return (user + system) / 1000
+}
+
+/** In a network namespace of its own, which goes with the process. */
+function rates(): void {
+  const floor = compiled('netlink-floor')
+  const linux = new Linux(console.error)
+  linux.apply(steps('add', [BRIDGE, TUNNEL]))
+  const lines: (string | number)[][] = [['processor µs an entry', 'tsnet', 'C', 'rate of C']]
+  for (const [kind, rows] of Object.entries(tables)) {
+    const ours: number[] = []
+    const theirs: number[] = []
+    const link = kind === 'tunnel' ? TUNNEL.name : BRIDGE.name
+    for (let round = 0; round <= ROUNDS; round++) {
+      const add = steps('add', rows)
+      const time = spent(() => linux.apply(add))
+      linux.apply(steps('delete', rows))
+      const words = [link, kind, String(ENTRIES), '128', 'last', 'add']
+      const c = Number(execFileSync(floor, words, { encoding: 'utf8' })) / 1000
+      if (round === 0) continue
+      ours.push((time * 1000) / ENTRIES)
+      theirs.push(c)
+    }
+    // The best of all: the rest tells what else the machine had to do.
+    const [mine, c] = [Math.min(...ours), Math.min(...theirs)]
+    lines.push([kind === 'tunnel' ? 'FDB, link and bridge' : kind, mine, c, against(c / mine, 0.8, 'higher')])
+  }
+  print(`${ENTRIES} entries in one apply`, lines)
+}
+
+/** From what peers told to the kernel, with all that lies between. */
+async function exchange(): Promise<void> {
+  const name = ownName('bench-rate')
+  await addNamespace(name)
+  const kernel = await openKernel({ namespace: netnsPath(name), log: console.error })
+  try {
+    const store = memoryStore()
+    const peers = new PeerTable({ ipv4: '127.0.0.1', mtu: 1500, port: 4789 })
+    peers.setComplete('bench')
+    peers.setMembers(['192.168.0.1'])
+    const log = { debug() {}, info() {}, warn: console.error, error: console.error }
+    let writes = 0
+    const counting = new Proxy(kernel, {
+      get: (target, field: keyof typeof kernel) =>
+        field === 'apply'
+          ? (all: Step[]) => {
+              writes += all.length
+              return target.apply(all)
+            }
+          : target[field].bind(target),
+    })
+    const settler = new Settler({ kernel: counting, store, modes, peers, ground: ground(), log })
+    const isNamespace = async () => true
+    const engine = new Engine({
+      kernel: counting,
+      store,
+      settler,
+      modes,
+      peers,
+      ephemeral: [1, 2],
+      now: () => 0,
+      log,
+      isNamespace,
+    })
+    await settler.settle('everything')
+    const ipv4 = [{ pool: '10.0.0.0/8', gateway: '10.255.255.254/8', aux: {} }]
+    const enable = { ipv4: true, ipv6: false }
+    const words = { mode: 'overlay', name: 'bench' }
+    await engine.createNetwork({ id: 'bench', words, internal: false, ipv4, ipv6: [], enable })
+    await engine.createEndpoint({
+      id: 'here',
+      network: 'bench',
+      ipv4: '10.200.0.1/8',
+      options: {},
+      ports: [],
+    })
+    const took = async (work: () => Promise<unknown>): Promise<[number, number]> => {
+      const start = performance.now()
+      writes = 0
+      await work()
+      return [performance.now() - start, writes]
+    }
+    const places = numbers.map(i =>
+      peers.put('bench', { mac: macOf(i), addresses: [addressOf(i)], vtep: '192.168.0.1' }),
+    )
+    const all = await took(() => engine.moved(places))
+    const again = await took(() => engine.moved(places))
+    const full = await took(() => settler.settle('everything'))
+    const ones: number[] = []
+    for (let i = 0; i < 50; i++) {
+      const place = peers.put('bench', {
+        mac: macOf(70_000 + i),
+        addresses: [addressOf(70_000 + i)],
+        vtep: '192.168.0.1',
+      })
+      ones.push((await took(() => engine.moved([place])))[0])
+    }
+    print('From what peers told to the kernel', [
+      ['', 'ms', 'writes'],
+      [`${ENTRIES} endpoints at once`, ...all],
+      ['the same again', ...again],
+      ['everything compared', ...full],
+      [`one more beside ${ENTRIES}, median`, median(ones), 2],
+    ])
+  } finally {
+    await kernel.close()
+    await deleteNamespace(name)
+  }
+}
+
+const enter =
+  (name: string): Place =>
+  (...argv) => ['nsenter', `--net=${netnsPath(name)}`, ...argv]
+
+/** The same shape by the kernel alone: a bridge with a VXLAN link and one veth on each of two hosts, static entries, no rule. */
+async function bare(lab: Lab): Promise<{ from: Place; server: Place; to: string; names: string[] }> {
+  const sides = [1, 2]
+  const macs = sides.map(side => `02:00:00:00:99:0${side}`)
+  const names: string[] = []
+  const ends: string[] = []
+  for (const side of sides) {
+    const host = await lab.plug(`bare${side}`, `10.9.1.${side}/24`)
+    const end = ownName(`bench-end${side}`)
+    await addNamespace(end)
+    names.push(end)
+    ends.push(end)
+    const ip = (...words: string[]) => host.run('ip', ...words)
+    await ip('link', 'add', 'br0', 'up', 'mtu', '1450', 'type', 'bridge')
+    const vxlan = ['type', 'vxlan', 'id', '99', 'dstport', '4789', 'local', `10.9.1.${side}`, 'nolearning']
+    await ip('link', 'add', 'vx0', 'up', 'mtu', '1450', 'master', 'br0', ...vxlan)
+    await ip(
+      'link',
+      'add',
+      'name',
+      'port',
+      'up',
+      'mtu',
+      '1450',
+      'master',
+      'br0',
+      'type',
+      'veth',
+      'peer',
+      'name',
+      'eth0',
+      'mtu',
+      '1450',
+      'netns',
+      end,
+    )
+    const other = macs[2 - side] as string
+    await host.run('bridge', 'fdb', 'add', other, 'dev', 'vx0', 'dst', `10.9.1.${3 - side}`, 'self')
+    await host.run('bridge', 'fdb', 'add', other, 'dev', 'vx0', 'master', 'static')
+    const inside = (...words: string[]) => inNamespace(end, 'ip', ...words)
+    await inside('link', 'set', 'eth0', 'address', macs[side - 1] as string, 'up')
+    await inside('address', 'add', `10.98.0.${side}/24`, 'dev', 'eth0')
+    await inside('neighbour', 'add', `10.98.0.${3 - side}`, 'lladdr', other, 'dev', 'eth0')
+  }
+  return { from: enter(ends[0] as string), server: enter(ends[1] as string), to: '10.98.0.2', names }
+}
+
+async function packets(): Promise<void> {
+  const helper = compiled('exchange')
+  const lab = await Lab.built()
+  const names: string[] = []
+  try {
+    const a = await lab.host('a', { ipv4: '10.9.0.1' })
+    const b = await lab.host('b', { ipv4: '10.9.0.2' })
+    await lab.network({ name: 'shop', ipv4: [{ pool: '10.90.0.0/16', gateway: '10.90.0.1/16', aux: {} }] })
+    const from = await lab.container(a, 'shop', 'a1', { ipv4: '10.90.0.2/16' })
+    const to = await lab.container(b, 'shop', 'b1', { ipv4: '10.90.1.2/16' })
+    const floor = await bare(lab)
+    names.push(...floor.names)
+    const contenders = {
+      tsnet: { from: enter(from.namespace), server: enter(to.namespace), to: '10.90.1.2' },
+      bare: floor,
+    }
+    for (const { server } of Object.values(contenders)) await serve(server, helper)
+    const exchange = async ({ from, to }: { from: Place; to: string }) => {
+      const words = [to, '--port', String(IPERF), '--time', '1', '--json']
+      const stream = JSON.parse(await run(from('iperf3', '--client', ...words)))
+      const of = async (what: string) =>
+        Number(await run(from(helper, what, to, String(EXCHANGE), String(EXCHANGES))))
+      return {
+        ask: await of('ask'),
+        connect: await of('connect'),
+        stream: stream.end.sum_received.bits_per_second / 1e9,
+      }
+    }
+    const all = Object.entries(contenders).map(([name, each]) => [name, () => exchange(each)] as const)
+    const medians = await rounds(Object.fromEntries(all), ROUNDS)
+    const line = (title: string, what: string): (string | number)[] => {
+      const [mine, least] = [medians.tsnet?.[what] ?? Number.NaN, medians.bare?.[what] ?? Number.NaN]
+      const ratio = what === 'stream' ? mine / least : least / mine
+      return [title, mine, least, against(ratio, 0.97, 'higher')]
+    }
+    print('Container to container on two hosts', [
+      ['', 'tsnet', 'bare VXLAN', 'of bare'],
+      line('request and response, p50 µs', 'ask'),
+      line('connect, exchange and close, p50 µs', 'connect'),
+      line('one TCP stream, Gbit/s', 'stream'),
+    ])
+  } finally {
+    stopServers()
+    await lab.stop()
+    for (const name of names) await deleteNamespace(name)
+  }
+}
+
+try {
+  if (process.argv[2] === '--inside') rates()
+  else {
+    const inside = ['-n', process.execPath, fileURLToPath(import.meta.url), '--inside']
+    execFileSync('unshare', inside, { stdio: 'inherit' })
+    await exchange()
+    await packets()
+  }
+} finally {
+  rmSync(folder, { recursive: true })
+}
+process.exit()

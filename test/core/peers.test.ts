@@ -1,0 +1,179 @@
+import assert from 'node:assert/strict'
+import type { EndpointSpec, Remote, Scope } from '../../core/faces.ts'
+import { PeerTable } from '../../core/peers.ts'
+import { FakeKernel } from '../../kernel/fake.ts'
+import { World } from '../support/world.ts'
+
+/** A kernel that counts what it is asked and told. */
+class Counting extends FakeKernel {
+  asked = 0
+  reads = 0
+  override read(scope: Scope) {
+    this.reads++
+    this.asked += scope.rows.length
+    return super.read(scope)
+  }
+}
+
+const remote = (i: number, vtep = '10.9.0.7'): Remote => ({
+  mac: `02:42:0a:5a:${(i >> 8).toString(16).padStart(2, '0')}:${(i & 255).toString(16).padStart(2, '0')}`,
+  addresses: [`10.90.${i >> 8}.${i & 255}`],
+  vtep,
+})
+
+const endpoint = (id: string, ipv4: string, mac?: string): EndpointSpec => ({
+  id,
+  network: 'n1',
+  ipv4,
+  options: {},
+  ports: [],
+  ...(mac && { mac }),
+})
+
+async function started(words: Record<string, string> = {}) {
+  const peers = new PeerTable({ ipv4: '10.9.0.1', mtu: 1500, port: 4789 })
+  peers.setMembers(['10.9.0.7', '10.9.0.8'])
+  peers.setComplete('shop')
+  const kernel = new Counting()
+  const world = new World(kernel, undefined, peers)
+  await world.settler.settle('everything')
+  await world.engine.createNetwork({
+    id: 'n1',
+    words: { mode: 'overlay', name: 'shop', ...words },
+    internal: false,
+    ipv4: [{ pool: '10.90.0.0/16', gateway: '10.90.0.1/16', aux: {} }],
+    ipv6: [],
+    enable: { ipv4: true, ipv6: false },
+  })
+  const table = () => kernel.dump().filter(line => /^(fdb|neighbour)/.test(line))
+  return { peers, kernel, world, engine: world.engine, table }
+}
+
+describe('peers', () => {
+  it('fill the tables of a network that is in use here, and of no other', async () => {
+    const { peers, world, engine, kernel, table } = await started()
+    const before = kernel.dump()
+    await engine.moved([peers.put('shop', remote(5)), peers.put('other', remote(6))])
+    assert.deepEqual(kernel.dump(), before)
+    await engine.createEndpoint(endpoint('e1', '10.90.9.2/16'))
+    assert.deepEqual(table(), [
+      'fdb tsx-n1 02:42:0a:5a:00:05 to 10.9.0.7',
+      'neighbour tsb-n1 10.90.0.5 at 02:42:0a:5a:00:05',
+      'neighbour tsb-n1 10.90.9.2 at 02:42:0a:5a:09:02',
+    ])
+    assert.deepEqual(await world.settler.plan(), [])
+    await engine.deleteEndpoint('e1')
+    await world.settler.settle({
+      networks: [],
+      endpoints: [],
+      homes: [],
+      places: [],
+      members: [],
+      before: [],
+    })
+    assert.deepEqual(kernel.dump(), before)
+  })
+
+  it('come, move and go, at the cost of one whatever there is, and of one settle however many', async () => {
+    const { peers, engine, kernel, table } = await started({ multicast: 'true' })
+    await engine.createEndpoint(endpoint('e1', '10.90.200.2/16'))
+    const many = Array.from({ length: 500 }, (_, i) => peers.put('shop', remote(i + 10)))
+    kernel.reads = 0
+    await engine.moved(many)
+    assert.equal(kernel.reads, 1)
+    assert.equal(table().length, 1002)
+    kernel.asked = 0
+    kernel.log.length = 0
+    await engine.moved([peers.put('shop', remote(5))])
+    assert.ok(kernel.asked < 8, `${kernel.asked} rows were looked at for one`)
+    assert.deepEqual(kernel.log, [
+      'add fdb tsx-n1 02:42:0a:5a:00:05 to 10.9.0.7',
+      'add neighbour tsb-n1 10.90.0.5 at 02:42:0a:5a:00:05',
+    ])
+    kernel.log.length = 0
+    await engine.moved([peers.put('shop', remote(5))])
+    assert.deepEqual(kernel.log, [], 'nothing new')
+    await engine.moved([peers.put('shop', remote(5, '10.9.0.8'))])
+    assert.deepEqual(kernel.log, [
+      'set fdb tsx-n1 02:42:0a:5a:00:05 to 10.9.0.8 (to differs)',
+      'add fdb tsx-n1 00:00:00:00:00:00 to 10.9.0.8',
+    ])
+    kernel.log.length = 0
+    const gone = peers.drop('shop', remote(5).mac)
+    await engine.moved(gone ? [gone] : [])
+    assert.deepEqual(kernel.log.sort(), [
+      'delete fdb tsx-n1 00:00:00:00:00:00 to 10.9.0.8 (not wanted)',
+      'delete fdb tsx-n1 02:42:0a:5a:00:05 to 10.9.0.8 (not wanted)',
+      'delete neighbour tsb-n1 10.90.0.5 at 02:42:0a:5a:00:05 (not wanted)',
+    ])
+  })
+
+  it('leave an address with who has it now, in whatever order they say so', async () => {
+    const { peers, engine, table, world } = await started()
+    await engine.createEndpoint(endpoint('e1', '10.90.200.2/16'))
+    const [old, young] = [remote(5), { ...remote(6), addresses: ['10.90.0.5'] }]
+    await engine.moved([peers.put('shop', old)])
+    await engine.moved([peers.put('shop', young)])
+    const gone = peers.drop('shop', old.mac)
+    await engine.moved(gone ? [gone] : [])
+    assert.ok(table().includes(`neighbour tsb-n1 10.90.0.5 at ${young.mac}`))
+    assert.deepEqual(await world.settler.plan(), [])
+  })
+
+  it('come second to what is here', async () => {
+    const { peers, engine, table, world } = await started()
+    await engine.createEndpoint(endpoint('e1', '10.90.200.2/16'))
+    await engine.moved([peers.put('shop', remote(5))])
+    await engine.createEndpoint(endpoint('e2', '10.90.0.5/16', '02:42:00:00:00:09'))
+    assert.ok(table().includes('neighbour tsb-n1 10.90.0.5 at 02:42:00:00:00:09'))
+    await engine.moved([peers.put('shop', remote(5, '10.9.0.8'))])
+    assert.ok(table().includes('neighbour tsb-n1 10.90.0.5 at 02:42:00:00:00:09'))
+    await engine.createEndpoint(endpoint('e3', '10.90.0.6/16', remote(5).mac))
+    assert.ok(!table().some(line => line.startsWith('fdb')))
+    assert.deepEqual(await world.settler.plan(), [])
+    await engine.deleteEndpoint('e3')
+    await engine.deleteEndpoint('e2')
+    await world.settler.settle('everything')
+    assert.ok(table().includes('neighbour tsb-n1 10.90.0.5 at 02:42:0a:5a:00:05'))
+    assert.ok(table().includes('fdb tsx-n1 02:42:0a:5a:00:05 to 10.9.0.8'))
+  })
+
+  it('that are not known yet lose nothing', async () => {
+    const { peers, engine, kernel, world } = await started()
+    await engine.createEndpoint(endpoint('e1', '10.90.200.2/16'))
+    await engine.moved([peers.put('shop', remote(5))])
+    const before = kernel.dump()
+    const nobody = new PeerTable(peers.self)
+    const second = new World(new FakeKernel(kernel.world), world.store, nobody)
+    await second.settler.settle('everything')
+    assert.deepEqual(kernel.dump(), before)
+    nobody.setComplete('shop')
+    nobody.setMembers(['10.9.0.8'])
+    await second.settler.settle('everything')
+    assert.deepEqual(
+      kernel.dump().filter(line => /^fdb|element members/.test(line)),
+      ['element members4 10.9.0.8'],
+    )
+  })
+
+  it('become members and stop being so', async () => {
+    const { peers, engine, kernel } = await started()
+    await engine.joined(peers.setMembers(['10.9.0.9', 'fd09::9']))
+    assert.deepEqual(
+      kernel.dump().filter(line => line.startsWith('element members')),
+      ['element members4 10.9.0.9', 'element members6 fd09::9'],
+    )
+  })
+
+  it('endpoints that come and go at once leave the network as it should be', async () => {
+    const { engine, kernel, world } = await started()
+    const before = kernel.dump()
+    const all = ['10.90.0.2/16', '10.90.0.3/16', '10.90.0.4/16']
+    await Promise.all(all.map((ipv4, i) => engine.createEndpoint(endpoint(`e${i}`, ipv4))))
+    assert.ok(kernel.dump().some(line => line.startsWith('link tsx-n1')))
+    await Promise.all(all.map((_, i) => engine.deleteEndpoint(`e${i}`)))
+    await engine.moved([])
+    assert.deepEqual(kernel.dump(), before)
+    assert.deepEqual(await world.settler.plan(), [])
+  })
+})
