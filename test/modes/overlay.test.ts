@@ -91,6 +91,7 @@ function rows({ words = {}, network = {}, endpoint = {}, self = {}, peers }: Cas
     endpoints: new Map(endpoint === false ? [] : [[local.id, local]]),
     pools: new Map(),
     leases: new Map(),
+    identities: new Map(),
   }
   const facts = { accept: [], engineBridges: [], ephemeral: [1, 2] as [number, number] }
   const wanted = everything({ records, modes, peers: table }, [], facts)
