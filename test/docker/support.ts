@@ -12,7 +12,7 @@ export { Container } from './container.ts'
 export * from './probes.ts'
 
 /** `TSNET_ENGINES=28.5` runs the suites on one engine alone. */
-const engines = (process.env.TSNET_ENGINES?.split(',') ?? ['20.10', '28.5']) as EngineName[]
+export const engineNames = (process.env.TSNET_ENGINES?.split(',') ?? ['20.10', '28.5']) as EngineName[]
 
 /** `TSNET_DRIVER=bridge` runs them on Docker's own driver: tells a fault of ours from a surprise of the bed or of Docker. */
 export const driver = process.env.TSNET_DRIVER ?? 'tsnet'
@@ -73,9 +73,9 @@ after(async () => {
 
 /** The scenarios of the body on each engine, on the host that all suites share or, with settings, on one of its own. */
 export function onDocker(title: string, body: (bed: Bed) => void, settings: Settings = {}): void {
-  const { engines: chosen = engines, ...own } = settings
+  const { engines: chosen = engineNames, ...own } = settings
   const isOwn = Object.keys(own).length > 0
-  for (const engine of engines.filter(name => chosen.includes(name)))
+  for (const engine of engineNames.filter(name => chosen.includes(name)))
     describe(`${title}, Docker ${engine}`, function () {
       this.timeout(180_000)
       const bed = isOwn ? new Bed(engine, own) : sharedBed(engine)

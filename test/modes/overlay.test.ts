@@ -93,7 +93,7 @@ function rows({ words = {}, network = {}, endpoint = {}, self = {}, peers }: Cas
     leases: new Map(),
     identities: new Map(),
   }
-  const facts = { accept: [], engineBridges: [], ephemeral: [1, 2] as [number, number] }
+  const facts = { accept: [], engineBridges: [], ephemeral: [1, 2] as [number, number], shortcut: true }
   const wanted = everything({ records, modes, peers: table }, [], facts)
   return [
     ...wanted.map(({ row, presence }) => `${presence.padEnd(4)} ${line(row)}`),

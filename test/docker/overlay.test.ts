@@ -1,0 +1,155 @@
+import assert from 'node:assert/strict'
+import { type Host, image, startHost } from '../bed/host.ts'
+import { eventually, until } from '../bed/until.ts'
+import { type Wire, wire } from '../bed/wire.ts'
+import { Container } from './container.ts'
+import { during, pinging, progress, streaming } from './flows.ts'
+import { driver, engineNames, pings, who } from './support.ts'
+
+const KEY = Buffer.alloc(32, 7).toString('base64')
+const COUNT = 3
+/** Milliseconds in which every host knows what another one told, on a machine that may stand still for a second. */
+const KNOWN = 15_000
+/** Milliseconds until a host that is gone is taken for dead. */
+const DEAD = 60_000
+
+const addressOf = (index: number) => `10.250.0.${index + 1}`
+const seeds = Array.from({ length: COUNT }, (_, index) => addressOf(index)).join()
+
+if (driver === 'tsnet')
+  for (const engine of engineNames)
+    describe(`an overlay network on ${COUNT} hosts, Docker ${engine}`, function () {
+      this.timeout(240_000)
+      const hosts: Host[] = []
+      const cast: Container[] = []
+      let net: Wire | undefined
+
+      before(async () => {
+        for (let index = 0; index < COUNT; index++) {
+          const tsnetEnv = { TSNET_KEY: KEY, TSNET_BIND: addressOf(index), TSNET_JOIN: seeds }
+          hosts.push(await startHost({ engine, name: `o${index}`, tsnetEnv }))
+        }
+        const [first, ...others] = hosts as [Host, ...Host[]]
+        net = await wire(first, ...others)
+        for (const [index, host] of hosts.entries()) {
+          await host.tsnetd.start(host.holder)
+          await createNetwork(host, index)
+        }
+        for (const index of hosts.keys()) cast.push(await run(index, `box${index}`))
+      })
+      after(async () => {
+        await net?.stop()
+        await Promise.all(hosts.map(host => host.stop()))
+      })
+
+      const hostAt = (index: number) => hosts[index] as Host
+      const boxAt = (index: number) => cast[index] as Container
+
+      /** The same network by hand on each host, each with a range of addresses of its own. */
+      const createNetwork = (host: Host, index: number) =>
+        host.api.createNetwork({
+          Name: 'shop',
+          Driver: 'tsnet',
+          Options: { mode: 'overlay', name: 'shop' },
+          IPAM: {
+            Driver: 'default',
+            Config: [{ Subnet: '10.90.0.0/16', IPRange: `10.90.${index + 1}.0/24`, Gateway: '10.90.0.1' }],
+          },
+        })
+
+      async function run(index: number, name: string): Promise<Container> {
+        const host = hostAt(index)
+        const container = await host.api.createContainer({
+          name,
+          Hostname: name,
+          Image: image,
+          ExposedPorts: { '80/tcp': {} },
+          HostConfig: { NetworkMode: 'shop', PortBindings: { '80/tcp': [{ HostPort: '8080' }] } },
+        })
+        await container.start()
+        const box = new Container(host, name)
+        await box.serves()
+        return box
+      }
+
+      const entries = async (index: number) =>
+        (await hostAt(index).exec('bridge', 'fdb', 'show')).split('\n').filter(line => / dst /.test(line))
+
+      const links = (index: number) => hostAt(index).exec('ip', '-o', 'link', 'show')
+
+      it('carries packets between containers of all hosts', async () => {
+        for (const from of cast)
+          for (const to of cast)
+            await eventually(async () => {
+              assert.equal(
+                await who(from, await to.address('shop')),
+                `${to.name} ${await from.address('shop')}`,
+              )
+            }, KNOWN)
+      })
+
+      it('carries the largest packet that a container may send, and no larger one', async () => {
+        const to = await boxAt(1).address('shop')
+        const ping = (bytes: number) =>
+          boxAt(0).attempt(['ping', '-c', '1', '-W', '2', '-M', 'do', '-s', String(bytes - 28), to])
+        assert.equal((await ping(1450)).code, 0)
+        assert.notEqual((await ping(1451)).code, 0)
+      })
+
+      it('leads outside and publishes ports at each host, as a bridge network does', async () => {
+        const { outside } = net as Wire
+        for (const [index, box] of cast.entries()) {
+          assert(await pings(box, outside.far4))
+          assert.equal(await who(outside, addressOf(index), 8080), `${box.name} ${outside.ipv4}`)
+        }
+      })
+
+      it('goes on while tsnetd is killed and started', async () => {
+        const to = await boxAt(1).address('shop')
+        const flows = [pinging(boxAt(0), to), streaming(boxAt(2), to)]
+        await during(flows, async () => {
+          for (const index of [0, 1]) {
+            await hostAt(index).tsnetd.kill()
+            await progress(flows)
+            await hostAt(index).tsnetd.start(hostAt(index).holder)
+          }
+        })
+      })
+
+      it('knows a container no longer once it is gone, and a new one at once', async () => {
+        const count = async (wanted: number) => assert.equal((await entries(0)).length, wanted)
+        await eventually(() => count(COUNT - 1), KNOWN)
+        await hostAt(2).api.getContainer('box2').remove({ force: true })
+        await eventually(() => count(COUNT - 2), KNOWN)
+        await eventually(async () => assert.doesNotMatch(await links(2), /tsx-/), KNOWN)
+        cast[2] = await run(2, 'box2')
+        const to = await boxAt(2).address('shop')
+        await eventually(async () => assert(await pings(boxAt(0), to)), KNOWN)
+      })
+
+      it('keeps what it knows of a host that is lost, and knows it anew when that is back', async () => {
+        const known = await entries(0)
+        await hostAt(1).powerOff()
+        const lost = () => hostAt(0).tsnetd.tail()
+        await until('host 2 to be taken for dead', async () => (await lost()).includes('member: dead'), {
+          deadline: DEAD,
+        })
+        assert.deepEqual(await entries(0), known)
+        await hostAt(1).boot()
+        await hostAt(1).tsnetd.start(hostAt(1).holder)
+        await hostAt(1).dockerd.start(hostAt(1).holder)
+        await hostAt(1).api.getContainer('box1').start()
+        await boxAt(1).serves()
+        const to = await boxAt(1).address('shop')
+        await eventually(async () => assert(await pings(boxAt(0), to)), DEAD)
+      })
+
+      it('leaves nothing on a host when it is removed', async () => {
+        for (const [index, host] of hosts.entries()) {
+          await host.api.getContainer(`box${index}`).remove({ force: true })
+          await host.api.getNetwork('shop').remove()
+        }
+        for (const index of hosts.keys())
+          await eventually(async () => assert.doesNotMatch(await links(index), /ts[bvxy]-/), KNOWN)
+      })
+    })
