@@ -77,7 +77,22 @@ export async function dockerPaths(
 }
 
 /**
- * The same shape by the kernel alone: two ends on a bridge and a router on the same wire, no rule anywhere. There is no
+ * What every container of Docker's has in its own namespace, for its name server, whatever network it is on. With it come connection
+ * tracking and NAT inside the container.
+ */
+const nameServer = [
+  '-N DOCKER_OUTPUT',
+  '-N DOCKER_POSTROUTING',
+  '-A OUTPUT -d 127.0.0.11/32 -j DOCKER_OUTPUT',
+  '-A POSTROUTING -d 127.0.0.11/32 -j DOCKER_POSTROUTING',
+  '-A DOCKER_OUTPUT -d 127.0.0.11/32 -p tcp -m tcp --dport 53 -j DNAT --to-destination 127.0.0.11:40001',
+  '-A DOCKER_OUTPUT -d 127.0.0.11/32 -p udp -m udp --dport 53 -j DNAT --to-destination 127.0.0.11:40002',
+  '-A DOCKER_POSTROUTING -s 127.0.0.11/32 -p tcp -m tcp --sport 40001 -j SNAT --to-source :53',
+  '-A DOCKER_POSTROUTING -s 127.0.0.11/32 -p udp -m udp --sport 40002 -j SNAT --to-source :53',
+]
+
+/**
+ * The same shape by the kernel alone: two ends on a bridge and a router on the same wire, no rule on the way. There is no
  * published port: outside and the host send to the container's own address.
  */
 export class Bare implements Contender {
@@ -109,6 +124,7 @@ export class Bare implements Contender {
       await plug(host, `port${at}`, end, `${subnet}.${2 + at}/24`)
       await ip('link', 'set', `port${at}`, 'master', 'br0')
       await inNamespace(end, 'ip', 'route', 'add', 'default', 'via', `${subnet}.1`)
+      for (const rule of nameServer) await inNamespace(end, 'iptables', '-t', 'nat', ...rule.split(' '))
     }
     await ip('address', 'add', `${subnet}.1/24`, 'dev', 'br0')
     await ip('link', 'set', 'br0', 'up')
