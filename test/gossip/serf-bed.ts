@@ -140,7 +140,8 @@ export class SerfBed {
   }
 }
 
-const patience = 30_000
+/** A death that nobody confirms takes half a minute to be declared, and more on a machine that stands still at times. */
+const patience = 100_000
 
 /** Waits for a condition; says what was there instead if it doesn't come. */
 export async function until(

@@ -13,7 +13,7 @@ for (const [how, keys] of [
   ['encrypted', [keyA]],
 ] as const)
   describe(`one cluster with real serf agents, ${how}`, function () {
-    this.timeout(120_000)
+    this.timeout(240_000)
     const bed = new SerfBed()
     const encrypt = keys.map(key => `-encrypt=${key}`)
 
@@ -126,10 +126,17 @@ for (const [how, keys] of [
     })
 
     it('sees a serf agent die, and is seen dying by serf', async () => {
-      await bed.serf('s3', '127.77.0.3', `-join=${s1}`, ...(keys.length ? [`-encrypt=${keyB}`] : []))
+      const third = () =>
+        bed.serf('s3', '127.77.0.3', `-join=${s1}`, ...(keys.length ? [`-encrypt=${keyB}`] : []))
+      await third()
       await until('t1 sees s3', async () => (await bed.call('events', 't1')).includes('join s3'))
       bed.signal('s3', 'SIGKILL')
       await until('t1 sees s3 die', async () => (await bed.call('events', 't1')).includes('dead s3'))
+      // Serf waits half a minute for somebody who confirms, as long as it counts one who is dead.
+      await third()
+      await until('s1 has s3 back', async () =>
+        (await bed.members('s1')).some(member => member.startsWith('s3 alive')),
+      )
       bed.signalNodes('SIGKILL')
       await until(
         's1 sees t1 die',
