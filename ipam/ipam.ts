@@ -4,6 +4,7 @@ import type { Change, Lease, Pool } from '../core/records.ts'
 import { Addresses } from './addresses.ts'
 import { choosePool, explicitPool, poolId, type Space } from './pools.ts'
 import {
+  contains,
   formatAddress,
   formatPrefix,
   hostable,
@@ -12,11 +13,24 @@ import {
   type Prefix,
   parseAddress,
   parsePrefix,
+  size,
 } from './prefix.ts'
 import { forgotten, type Grant, type Held, inUse } from './reclaim.ts'
 
+/** The part of a pool that is this host's, when other hosts give addresses of the same pool. */
+export type Portion = {
+  /** Prefixes that only this host hands out of. */
+  blocks(): readonly Prefix[]
+  /** Tells how many addresses are still free in them, so that more come in time. */
+  left(count: number): void
+  /** Asks for one more block and resolves when it is there; throws Refused telling why none came. */
+  more(): Promise<void>
+}
+
 export type IpamDeps = {
   store: Store
+  /** What of a pool, in CIDR form, is this host's; undefined when all of it is. */
+  portion?(pool: string): Portion | undefined
   clock: Clock
   /** Destinations of this host's routes that are on a link, in CIDR form: default pools stay clear of them. */
   routes(): Promise<readonly string[]>
@@ -106,11 +120,16 @@ export class Ipam {
   /**
    * An address with the pool's prefix length: the one asked for, from anywhere in the pool (`--aux-address`, `--ip`), or the next
    * one of its range.
-   * @throws Refused when it is taken, not a host's, outside the pool, or when the range is full.
+   * one of its range. Of a pool that other hosts share, both only from this host's blocks; the gateway is the same on all of them.
+   * @throws Refused when it is taken, not a host's, outside the pool or this host's blocks, or when none is free.
    */
-  async requestAddress({ pool, address, gateway }: AddressRequest): Promise<string> {
+  async requestAddress(request: AddressRequest): Promise<string> {
+    const { pool, address, gateway } = request
+    const portion = gateway ? undefined : this.#deps.portion?.(this.#held(pool).record.pool)
+    // Nothing is awaited between finding a free address and taking it.
+    while (portion && !address && this.#isUsedUp(pool, portion)) await portion.more()
     const held = this.#held(pool)
-    const value = address ? explicitAddress(held, address) : nextAddress(held)
+    const value = address ? explicitAddress(held, address, portion) : nextAddress(held, portion)
     const text = formatAddress(held.prefix.family, value)
     const answer = `${text}/${held.prefix.length}`
     const before = held.addresses.grant(value)
@@ -122,6 +141,7 @@ export class Ipam {
     if (before) return answer
     const id = leaseId(held, value)
     const lease = { id, pool, address: text, ...grant }
+    portion?.left(freeIn(held, portion))
     await this.#write([{ table: 'lease', id, value: lease }], () => held.addresses.free(value))
     return answer
   }
@@ -178,6 +198,11 @@ export class Ipam {
         throw new Refused(`subnet ${formatPrefix(pool)} overlaps ${record.pool} of another network`)
       }
     }
+  }
+
+  #isUsedUp(pool: string, portion: Portion): boolean {
+    const held = this.#held(pool)
+    return held.addresses.next(partsOf(held, portion)) === undefined
   }
 
   #held(id: string): Held {
@@ -255,18 +280,41 @@ function startBehindNewest(addresses: Addresses<Grant>): void {
   addresses.startAfter(newest.value)
 }
 
-function explicitAddress({ record, prefix }: Held, text: string): bigint {
+function explicitAddress({ record, prefix, addresses }: Held, text: string, portion?: Portion): bigint {
   const address = parseAddress(text)
   if (!address) throw new Refused(`address "${text}" is none`)
   if (!includes(prefix, address)) throw new Refused(`${text} is not inside subnet ${record.pool}`)
   if (!hostable(prefix, address.value)) {
     throw new Refused(`${text} is the network's own or its broadcast address in ${record.pool}`)
   }
+  const blocks = portion?.blocks()
+  if (blocks && !addresses.grant(address.value) && !blocks.some(block => includes(block, address)))
+    throw new Refused(
+      `${text} is not this host's to give: other hosts share ${record.pool}, and --ip can be in ${listed(blocks)} here`,
+    )
   return address.value
 }
 
-function nextAddress({ record, addresses }: Held): bigint {
-  const value = addresses.next()
+const listed = (blocks: readonly Prefix[]) => blocks.map(formatPrefix).join(' or ') || 'no block yet'
+
+function nextAddress(held: Held, portion?: Portion): bigint {
+  const { record, addresses } = held
+  const value = addresses.next(partsOf(held, portion))
   if (value === undefined) throw new Refused(`no address is free in ${record.range ?? record.pool}`)
   return value
+}
+
+/** Where automatic addresses come from: of each block what the range leaves of it. */
+function partsOf({ addresses: { range } }: Held, portion?: Portion): readonly Prefix[] {
+  if (!portion) return [range]
+  return portion.blocks().flatMap(block => {
+    if (!overlaps(block, range)) return []
+    return contains(range, block) ? block : range
+  })
+}
+
+/** Too few by those that are taken outside, such as the gateway: the next block then comes a little earlier. */
+function freeIn(held: Held, portion: Portion): number {
+  const all = partsOf(held, portion).reduce((sum, part) => sum + size(part), 0n)
+  return Number(all) - held.addresses.count
 }
