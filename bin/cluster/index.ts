@@ -74,7 +74,10 @@ export class Cluster {
     conflict: output => this.#contested(output),
     epoch: ({ epoch }) => this.#keep('epoch', epoch, () => void this.#renew(epoch)),
     pin: ({ origin, key }) => this.#keep(`pin ${origin}`, key.toString('hex')),
-    fence: ({ origin, fence }) => this.#keep(`fence ${origin}`, fence),
+    fence: ({ origin, fence }) => {
+      this.#keep(`fence ${origin}`, fence)
+      this.#pools.meet()
+    },
     fenced: ({ fence }) => this.#rejoin(fence),
     refused: ({ from, reason }) => this.#parts.log.debug({ from }, reason),
   }
