@@ -73,6 +73,7 @@ async function main(): Promise<void> {
       settings: cluster,
       store,
       peers,
+      run: '/run/tsnet',
       spans: mode => modes[mode]?.elsewhere !== undefined,
       moved: ({ places, members }) => {
         if (places.length > 0) void engine.moved(places)

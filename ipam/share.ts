@@ -1,5 +1,5 @@
 import { type Ballot, voteOf } from './ballot.ts'
-import type { Disk, Input, Output, Word } from './blocks.ts'
+import type { Disk, Input, Level, Output, Word } from './blocks.ts'
 import { Blocks } from './blocks-step.ts'
 
 /** What must survive a crash. */
@@ -37,14 +37,14 @@ export class Share {
   #persisting = 0
   #writing: Writing[] = []
 
-  /** @param count blocks that the pool has. `life` as for `Blocks`. */
-  constructor(self: string, life: number, count: number, { disk, ...ballot }: Kept) {
+  /** @param count blocks that the pool has. `life` and `level` as for `Blocks`. */
+  constructor(self: string, life: number, count: number, { disk, ...ballot }: Kept, level: Level = 0) {
     this.self = self
     this.#count = count
     this.#disk = disk
     this.#ballot = ballot
     this.#cast = { ...ballot }
-    this.#blocks = new Blocks(self, life, disk, 0)
+    this.#blocks = new Blocks(self, life, disk, level)
   }
 
   /** What other hosts said last. */
@@ -55,6 +55,10 @@ export class Share {
   /** Blocks that addresses may be handed out of. */
   get usable(): ReadonlySet<number> {
     return this.#usable
+  }
+
+  get level(): Level {
+    return this.#blocks.level
   }
 
   said(): Said {

@@ -1,5 +1,6 @@
 import { isIPv4 } from 'node:net'
 import { hostname } from 'node:os'
+import { join } from 'node:path'
 import type { Store, Underlay } from '../../core/faces.ts'
 import type { PeerTable } from '../../core/peers.ts'
 import type { Change as RecordChange } from '../../core/records.ts'
@@ -30,6 +31,7 @@ import { Own } from './own.ts'
 import { Pools } from './pools.ts'
 import type { ClusterSettings } from './settings.ts'
 import { disclose, enclose, type Via } from './wire.ts'
+import { witness } from './witness.ts'
 
 export type ClusterParts = {
   settings: ClusterSettings
@@ -37,6 +39,8 @@ export type ClusterParts = {
   peers: PeerTable
   /** Whether networks of a mode span hosts. */
   spans: (mode: string) => boolean
+  /** A folder that a reboot clears. */
+  run: string
   /** Hears what moved, for the kernel. */
   moved: (moves: Moves) => void
   /** Hears, once, that all that others know has been heard. */
@@ -159,7 +163,7 @@ export class Cluster {
 
   /** This disk is older than what others know of this host: what it says from now on is of a life of its own. */
   async #renew(epoch: number): Promise<void> {
-    await this.#pools.begin(epoch)
+    await this.#pools.begin(epoch, true)
     this.#feed({ type: 'epoch', epoch })
     this.#feed({ type: 'write', entries: this.#pools.entries() })
     this.#pools.refresh()
@@ -174,6 +178,7 @@ export class Cluster {
       others: () => this.#others(),
       write: entries => this.#feed({ type: 'write', entries }),
       compare: hosts => this.#feed({ type: 'compare', with: hosts }),
+      witness: witness(join(this.#parts.run, `blocks-${this.#table.origin}.json`)),
       nameOf: host => this.#nameOf(host),
       patience: PATIENCE,
       log,

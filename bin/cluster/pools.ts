@@ -10,6 +10,7 @@ import { readKept, readSaid, writeKept, writeSaid } from '../../ipam/said.ts'
 import { type Effect, type Kept, Share } from '../../ipam/share.ts'
 import { type Change, type Entry, kinds } from '../../vxlan-fdb/index.ts'
 import { Memory } from './memory.ts'
+import type { Witness } from './witness.ts'
 
 export type PoolsParts = {
   /** This host's origin in the replicated table. */
@@ -21,6 +22,7 @@ export type PoolsParts = {
   write: (entries: Entry[]) => void
   /** Asks these hosts whether their table is equal to ours. */
   compare: (hosts: string[]) => void
+  witness: Witness
   /** What people call a host. */
   nameOf: (host: string) => string
   /** Milliseconds that a request for an address waits for a block. */
@@ -29,7 +31,16 @@ export type PoolsParts = {
 }
 
 type Asked = { id: string; since: number }
-type Open = { network: string; pool: string; share: Share; wanted: number; told: string; asked?: Asked }
+type Open = {
+  network: string
+  pool: string
+  share: Share
+  wanted: number
+  told: string
+  /** What is on disk. */
+  disk: string
+  asked?: Asked
+}
 type Waiter = { open: Open; above: number; done: () => void }
 
 /** Milliseconds after which somebody else is asked for blocks. */
@@ -47,6 +58,7 @@ export class Pools {
   readonly #writing = new Set<Promise<void>>()
   #waiters: Waiter[] = []
   #life = 0
+  #isOld = false
   #met = ''
 
   constructor(parts: PoolsParts) {
@@ -54,11 +66,12 @@ export class Pools {
     this.#memory = new Memory(parts.store)
   }
 
-  /** A life of this host begins, under a higher number than any before. */
-  async begin(life: number): Promise<void> {
+  /** A life of this host begins, under a higher number than any before. `isOld`: others have proved that its disk is an old one. */
+  async begin(life: number, isOld = false): Promise<void> {
     while (this.#writing.size > 0) await Promise.allSettled(this.#writing)
     const before = this.#shares
     this.#life = life
+    this.#isOld = isOld
     this.#shares = new Map()
     this.#met = ''
     for (const [words] of this.#memory.under('share')) {
@@ -155,10 +168,11 @@ export class Pools {
     if (known) return known
     const whole = parsePrefix(pool, 'pool')
     const count = 2 ** (blockLength(whole) - whole.length)
-    const disk = this.#parts.store.records.identities.get(id)?.value
+    const { self, store, witness } = this.#parts
+    const disk = store.records.identities.get(id)?.value ?? ''
     const kept: Kept = disk ? readKept(disk) : { founded: false, disk: emptyDisk() }
-    const share = new Share(this.#parts.self, this.#life, count, kept)
-    const open = { network, pool, share, wanted: 1, told: '' }
+    const share = new Share(self, this.#life, count, kept, disk && !this.#isOld ? witness.level(id, disk) : 0)
+    const open: Open = { network, pool, share, wanted: 1, told: '', disk }
     this.#shares.set(id, open)
     const others = this.#parts.others()
     if (others) this.#do(open, share => share.meet(others))
@@ -171,7 +185,8 @@ export class Pools {
       else if (effect.blocks.length > 0) this.#lose(open)
     }
     this.#say(open)
-    const { share } = open
+    const { share, disk } = open
+    if (disk) this.#parts.witness.set(idOf(open), disk, share.level)
     for (const { done } of this.#waiters.filter(each => each.open === open && share.usable.size > each.above))
       done()
   }
@@ -189,9 +204,12 @@ export class Pools {
   }
 
   #persist(open: Open, { version, kept }: Extract<Effect, { type: 'persist' }>): void {
-    const written = this.#memory.set(idOf(open), writeKept(kept)).then(
+    const disk = writeKept(kept)
+    const written = this.#memory.set(idOf(open), disk).then(
       () => {
         this.#writing.delete(written)
+        open.disk = disk
+        this.#parts.witness.set(idOf(open), disk, open.share.level)
         if (this.#shares.get(idOf(open)) === open) this.#do(open, share => share.persisted(version))
       },
       (err: unknown) => {

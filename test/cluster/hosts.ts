@@ -1,5 +1,6 @@
 import { Pools } from '../../bin/cluster/pools.ts'
 import type { Store } from '../../core/faces.ts'
+import type { Level } from '../../ipam/blocks.ts'
 import { Ipam } from '../../ipam/ipam.ts'
 import { memoryStore } from '../../store/memory.ts'
 import type { Entry } from '../../vxlan-fdb/index.ts'
@@ -19,6 +20,8 @@ export class Host {
   life = 0
   agreed = false
   readonly running = new Set<string>()
+  /** What a reboot clears. */
+  readonly #seen = new Map<string, { value: string; level: Level }>()
 
   constructor(hosts: Hosts, node: Node) {
     this.node = node
@@ -57,7 +60,9 @@ export class Host {
     this.#hosts.world.crash(this.node)
     // What was being written is lost.
     this.store = memoryStore(structuredClone(this.store.records))
-    if (machine) this.running.clear()
+    if (!machine) return
+    this.running.clear()
+    this.#seen.clear()
   }
 
   /** As dockerd does it: the pool, its gateway, the network. */
@@ -102,6 +107,15 @@ export class Host {
       others: () => this.#others(),
       write: (entries: Entry[]) => feed({ type: 'write', entries }),
       compare: hosts => feed({ type: 'compare', with: hosts }),
+      witness: {
+        level: (id, value) => {
+          const seen = this.#seen.get(id)
+          return seen?.value === value ? seen.level : 0
+        },
+        set: (id, value, level) => {
+          if (life === this.life) this.#seen.set(id, { value, level })
+        },
+      },
       nameOf: host => host,
       patience,
       log: quiet,

@@ -81,6 +81,19 @@ describe('addresses that hosts share', () => {
     assert.equal(hosts.duplicate, '')
   })
 
+  it('go on at a host whose daemon restarts while nobody else is there', async () => {
+    const hosts = await new Hosts(2).boot()
+    const [a, b] = [hosts.at(0), hosts.at(1)]
+    await hosts.run(1000)
+    await hosts.answers(hosts.all.map(host => host.create()))
+    await hosts.answers(hosts.all.map(host => host.start()))
+    b.stop(true)
+    a.stop(false)
+    await a.boot()
+    await hosts.answers([a.start(), a.start()])
+    assert.equal(a.running.size, 3)
+  })
+
   it('are never given twice, whatever happens to hosts', async function () {
     this.timeout(240_000)
     const number = fc.nat({ max: 9 })
