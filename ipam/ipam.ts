@@ -3,29 +3,9 @@ import type { Clock, Store } from '../core/faces.ts'
 import type { Change, Lease, Pool } from '../core/records.ts'
 import { Addresses } from './addresses.ts'
 import { choosePool, explicitPool, poolId, type Space } from './pools.ts'
-import {
-  contains,
-  formatAddress,
-  formatPrefix,
-  hostable,
-  includes,
-  overlaps,
-  type Prefix,
-  parseAddress,
-  parsePrefix,
-  size,
-} from './prefix.ts'
+import { explicitAddress, freeIn, nextAddress, type Portion, partsOf } from './portion.ts'
+import { formatAddress, formatPrefix, overlaps, type Prefix, parseAddress, parsePrefix } from './prefix.ts'
 import { forgotten, type Grant, type Held, inUse } from './reclaim.ts'
-
-/** The part of a pool that is this host's, when other hosts give addresses of the same pool. */
-export type Portion = {
-  /** Prefixes that only this host hands out of. */
-  blocks(): readonly Prefix[]
-  /** Tells how many addresses are still free in them, so that more come in time. */
-  left(count: number): void
-  /** Asks for one more block and resolves when it is there; throws Refused telling why none came. */
-  more(): Promise<void>
-}
 
 export type IpamDeps = {
   store: Store
@@ -278,43 +258,4 @@ function startBehindNewest(addresses: Addresses<Grant>): void {
       { value: 0n, created: 0 },
     )
   addresses.startAfter(newest.value)
-}
-
-function explicitAddress({ record, prefix, addresses }: Held, text: string, portion?: Portion): bigint {
-  const address = parseAddress(text)
-  if (!address) throw new Refused(`address "${text}" is none`)
-  if (!includes(prefix, address)) throw new Refused(`${text} is not inside subnet ${record.pool}`)
-  if (!hostable(prefix, address.value)) {
-    throw new Refused(`${text} is the network's own or its broadcast address in ${record.pool}`)
-  }
-  const blocks = portion?.blocks()
-  if (blocks && !addresses.grant(address.value) && !blocks.some(block => includes(block, address)))
-    throw new Refused(
-      `${text} is not this host's to give: other hosts share ${record.pool}, and --ip can be in ${listed(blocks)} here`,
-    )
-  return address.value
-}
-
-const listed = (blocks: readonly Prefix[]) => blocks.map(formatPrefix).join(' or ') || 'no block yet'
-
-function nextAddress(held: Held, portion?: Portion): bigint {
-  const { record, addresses } = held
-  const value = addresses.next(partsOf(held, portion))
-  if (value === undefined) throw new Refused(`no address is free in ${record.range ?? record.pool}`)
-  return value
-}
-
-/** Where automatic addresses come from: of each block what the range leaves of it. */
-function partsOf({ addresses: { range } }: Held, portion?: Portion): readonly Prefix[] {
-  if (!portion) return [range]
-  return portion.blocks().flatMap(block => {
-    if (!overlaps(block, range)) return []
-    return contains(range, block) ? block : range
-  })
-}
-
-/** Too few by those that are taken outside, such as the gateway: the next block then comes a little earlier. */
-function freeIn(held: Held, portion: Portion): number {
-  const all = partsOf(held, portion).reduce((sum, part) => sum + size(part), 0n)
-  return Number(all) - held.addresses.count
 }

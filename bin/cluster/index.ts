@@ -6,7 +6,7 @@ import type { PeerTable } from '../../core/peers.ts'
 import type { Change as RecordChange } from '../../core/records.ts'
 import type { Log } from '../../core/settle.ts'
 import { Agent, decodeTags, encodeTags, type Member } from '../../gossip/index.ts'
-import type { Portion } from '../../ipam/ipam.ts'
+import type { Portion } from '../../ipam/portion.ts'
 import {
   type Change,
   type Entry,
