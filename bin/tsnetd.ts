@@ -53,7 +53,13 @@ async function main(): Promise<void> {
   })
   const now = Date.now
   const engine = new Engine({ kernel, store, settler, modes, peers, ephemeral, now, log, isNamespace })
-  const ipam = new Ipam({ store, clock: Date.now, routes: async () => linkSubnets(), seed: machineId() })
+  const ipam = new Ipam({
+    store,
+    clock: Date.now,
+    routes: async () => linkSubnets(),
+    seed: machineId(),
+    portion: pool => among?.portion(pool),
+  })
 
   // Before anything is served: after a reboot Docker never tells of its networks again, it only starts containers on them.
   await settler.settle('everything')
@@ -67,6 +73,7 @@ async function main(): Promise<void> {
       settings: cluster,
       store,
       peers,
+      run: '/run/tsnet',
       spans: mode => modes[mode]?.elsewhere !== undefined,
       moved: ({ places, members }) => {
         if (places.length > 0) void engine.moved(places)

@@ -1,5 +1,6 @@
 import { linkless, orphaned, predecessors, publishers } from './dead.ts'
 import { type Modes, nothing, ofEndpoint, ofNetwork, type Touch, type View } from './desired.ts'
+import { refuseDuplicates } from './duplicates.ts'
 import { placeOf } from './elsewhere.ts'
 import { Refused, type StepError } from './errors.ts'
 import type {
@@ -73,6 +74,8 @@ export class Engine implements Networks {
       const known = this.network(spec.id)
       if (known) return same(known, network)
       overlapping(network, this.#records.networks.values())
+      if (this.#parts.peers?.self && this.#mode(network).elsewhere)
+        refuseDuplicates(network, this.#records.pools.values())
       this.#bridgeIsFree(network)
       await this.#change({ table: 'network', id: spec.id, value: network })
     })
