@@ -39,7 +39,7 @@ async function started(words: Record<string, string> = {}) {
   await world.settler.settle('everything')
   await world.engine.createNetwork({
     id: 'n1',
-    words: { mode: 'overlay', name: 'shop', ...words },
+    words: { mode: 'overlay', name: 'shop', addresses: 'manual', ...words },
     internal: false,
     ipv4: [{ pool: '10.90.0.0/16', gateway: '10.90.0.1/16', aux: {} }],
     ipv6: [],
