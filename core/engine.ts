@@ -34,6 +34,8 @@ export type EngineParts = {
   ephemeral: [number, number]
   now: Clock
   log: Log
+  /** What other hosts have a say in: the network with the key that they know it by. Throws Refused when it is in the way of theirs. */
+  admit?: (network: Network) => Network
   /** Whether a network namespace is mounted at a sandbox's path. */
   isNamespace(path: string): Promise<boolean>
 }
@@ -74,7 +76,8 @@ export class Engine implements Networks {
       if (known) return same(known, network)
       overlapping(network, this.#records.networks.values())
       this.#bridgeIsFree(network)
-      await this.#change({ table: 'network', id: spec.id, value: network })
+      const value = this.#parts.admit?.(network) ?? network
+      await this.#change({ table: 'network', id: spec.id, value })
     })
   }
 

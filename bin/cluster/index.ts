@@ -17,6 +17,7 @@ import {
   statedRank,
   step,
   Table,
+  type Change as TableChange,
   usual,
   wakeAt,
   writeHost,
@@ -36,6 +37,8 @@ export type ClusterParts = {
   spans: (mode: string) => boolean
   /** Hears what moved, for the kernel. */
   moved: (moves: Moves) => void
+  /** What this host says of networks; hears what others do. */
+  networks: { entries(): Entry[]; hear(changes: readonly TableChange[]): void }
   /** Hears, once, that all that others know has been heard. */
   heard: () => void
   log: Log
@@ -60,7 +63,10 @@ export class Cluster {
     direct: ({ to, bytes }) => this.#send('direct', to, bytes),
     stream: ({ to, bytes }) => this.#send('stream', to, bytes),
     broadcast: ({ bytes }) => this.#agent.broadcast(enclose('broadcast', this.#table.origin, bytes)),
-    changed: ({ changes }) => this.#parts.moved(takeOver(this.#table, this.#parts.peers, changes)),
+    changed: ({ changes }) => {
+      this.#parts.moved(takeOver(this.#table, this.#parts.peers, changes))
+      this.#parts.networks.hear(changes.filter(({ origin }) => origin !== this.#table.origin))
+    },
     agreed: () => this.#hear(),
     conflict: output => this.#contested(output),
     epoch: ({ epoch }) => this.#keep('epoch', epoch, () => this.#feed({ type: 'epoch', epoch })),
@@ -113,6 +119,11 @@ export class Cluster {
   /** Records of this host changed. */
   tell(changes: readonly Change[]): void {
     const entries = this.#own.of(changes)
+    this.write(entries)
+  }
+
+  /** Says this, too, in this life. */
+  write(entries: Entry[]): void {
     if (entries.length > 0) this.#feed({ type: 'write', entries })
   }
 
@@ -129,7 +140,12 @@ export class Cluster {
   async #begin(fence: number): Promise<void> {
     const epoch = nextEpoch(this.#memory.number('epoch'), Date.now())
     await this.#memory.set('epoch', epoch)
-    this.#feed({ type: 'start', epoch, fence, entries: [this.#host(), ...this.#own.all()] })
+    this.#feed({
+      type: 'start',
+      epoch,
+      fence,
+      entries: [this.#host(), ...this.#own.all(), ...this.#parts.networks.entries()],
+    })
   }
 
   #host(): Entry {
