@@ -103,7 +103,8 @@ export class Host {
     })
     for (const birth of this.#pending) this.#world.removed.add(birth)
     this.#pending.clear()
-    const moved = JSON.stringify(plain(decision)) !== JSON.stringify(plain({ ...this, words: this.#said }))
+    const moved =
+      JSON.stringify(plain(decision)) !== JSON.stringify(plain({ ledger: this.ledger, words: this.#said }))
     if (moved) this.#version++
     this.ledger = decision.ledger
     this.#said = decision.words
@@ -151,7 +152,7 @@ export class Host {
   }
 }
 
-const plain = ({ ledger, words }: Pick<Decision, 'ledger' | 'words'>) => [
+const plain = ({ ledger, words }: { ledger: Ledger; words: ReadonlyMap<Birth, Word> }) => [
   ledger.docker,
   [...ledger.bound],
   [...ledger.removed],
