@@ -6,6 +6,7 @@ import { Engine } from '../core/engine.ts'
 import { Refused } from '../core/errors.ts'
 import type { Method, MethodTable } from '../core/methods.ts'
 import { PeerTable } from '../core/peers.ts'
+import type { Network } from '../core/records.ts'
 import { Settler } from '../core/settle.ts'
 import { driverMethods } from '../driver/methods.ts'
 import { Ipam } from '../ipam/ipam.ts'
@@ -13,11 +14,14 @@ import { ipamMethods } from '../ipam/methods.ts'
 import { befriendFirewalld, mtuOf, openKernel } from '../kernel/index.ts'
 import { ground } from '../modes/firewall.ts'
 import { modes } from '../modes/index.ts'
+import { vniOf } from '../modes/overlay.ts'
 import { openStore } from '../store/open.ts'
 import { Cluster, underlay } from './cluster/index.ts'
 import { telling } from './cluster/own.ts'
 import { clusterSettings } from './cluster/settings.ts'
 import { Doorbell } from './doorbell.ts'
+import { docker } from './mirror/docker.ts'
+import { Mirror } from './mirror/index.ts'
 import { Reconciler } from './reconcile.ts'
 import { serve } from './serve.ts'
 import { readSettings } from './settings.ts'
@@ -32,7 +36,11 @@ async function main(): Promise<void> {
   const disk = openStore(settings.state)
   if (disk.complaint) log.error(disk.complaint)
   let among: Cluster | undefined
-  const store = telling(disk, changes => among?.tell(changes))
+  let mirror: Mirror | undefined
+  const store = telling(disk, changes => {
+    among?.tell(changes)
+    mirror?.tell(changes)
+  })
   const peers = new PeerTable(cluster && underlay(cluster, mtuOf(cluster.vtep) ?? 1500))
   const kernel = await openKernel({ log: words => log.warn(words) })
   const { ephemeral } = await kernel.facts()
@@ -52,7 +60,8 @@ async function main(): Promise<void> {
     },
   })
   const now = Date.now
-  const engine = new Engine({ kernel, store, settler, modes, peers, ephemeral, now, log, isNamespace })
+  const admit = (network: Network) => mirror?.admit(network) ?? network
+  const engine = new Engine({ kernel, store, settler, modes, peers, ephemeral, now, log, admit, isNamespace })
   const ipam = new Ipam({
     store,
     clock: Date.now,
@@ -68,20 +77,35 @@ async function main(): Promise<void> {
   kernel.watch(() => doorbell.ring())
   befriendFirewalld().catch(error => log.error({ err: error }, "firewalld doesn't know tsnet's bridges"))
 
-  if (cluster)
+  const spans = (mode: string) => modes[mode]?.elsewhere !== undefined
+  if (cluster) {
+    mirror = new Mirror({
+      docker: docker(settings.docker),
+      store,
+      spans,
+      vniOf,
+      say: entries => among?.write(entries),
+      log,
+      now: () => performance.now(),
+    })
     among = await Cluster.open({
       settings: cluster,
       store,
       peers,
+      networks: mirror,
       run: '/run/tsnet',
-      spans: mode => modes[mode]?.elsewhere !== undefined,
+      spans,
       moved: ({ places, members }) => {
         if (places.length > 0) void engine.moved(places)
         if (members.length > 0) void engine.joined(members)
       },
-      heard: () => void settler.settle('everything'),
+      heard: () => {
+        void settler.settle('everything')
+        mirror?.complete()
+      },
       log,
     })
+  }
 
   const reconciler = new Reconciler({ socket: settings.docker, engine, ipam, log, now: Date.now })
   const methods = { ...driverMethods(engine, { scope: 'local' }), ...ipamMethods(ipam) }
@@ -91,10 +115,12 @@ async function main(): Promise<void> {
     log,
   })
   reconciler.start()
+  mirror?.start()
   log.info({ socket: settings.socket, state: settings.state }, 'tsnetd serves')
 
   const end = async () => {
     reconciler.close()
+    mirror?.close()
     doorbell.close()
     await server.close()
     await among?.close()

@@ -35,6 +35,8 @@ export type EngineParts = {
   ephemeral: [number, number]
   now: Clock
   log: Log
+  /** What other hosts have a say in: the network with the key that they know it by. Throws Refused when it is in the way of theirs. */
+  admit?: (network: Network) => Network
   /** Whether a network namespace is mounted at a sandbox's path. */
   isNamespace(path: string): Promise<boolean>
 }
@@ -77,7 +79,8 @@ export class Engine implements Networks {
       if (this.#parts.peers?.self && this.#mode(network).elsewhere)
         refuseDuplicates(network, this.#records.pools.values())
       this.#bridgeIsFree(network)
-      await this.#change({ table: 'network', id: spec.id, value: network })
+      const value = this.#parts.admit?.(network) ?? network
+      await this.#change({ table: 'network', id: spec.id, value })
     })
   }
 

@@ -20,6 +20,7 @@ import {
   statedRank,
   step,
   Table,
+  type Change as TableChange,
   usual,
   wakeAt,
   writeHost,
@@ -43,6 +44,8 @@ export type ClusterParts = {
   run: string
   /** Hears what moved, for the kernel. */
   moved: (moves: Moves) => void
+  /** What this host says of networks; hears what others do. */
+  networks: { entries(): Entry[]; hear(changes: readonly TableChange[]): void }
   /** Hears, once, that all that others know has been heard. */
   heard: () => void
   log: Log
@@ -132,8 +135,13 @@ export class Cluster {
   /** Records of this host changed. */
   tell(changes: readonly RecordChange[]): void {
     const entries = this.#own.of(changes)
-    if (entries.length > 0) this.#feed({ type: 'write', entries })
+    this.write(entries)
     if (changes.some(({ table }) => table === 'network')) this.#pools.refresh()
+  }
+
+  /** Says this, too, in this life. */
+  write(entries: Entry[]): void {
+    if (entries.length > 0) this.#feed({ type: 'write', entries })
   }
 
   /** What of a pool is this host's to give; undefined when all of it is. */
@@ -156,7 +164,8 @@ export class Cluster {
     const epoch = nextEpoch(this.#memory.number('epoch'), Date.now())
     await this.#memory.set('epoch', epoch)
     await this.#pools.begin(epoch)
-    const entries = [this.#host(), ...this.#own.all(), ...this.#pools.entries()]
+    const networks = this.#parts.networks.entries()
+    const entries = [this.#host(), ...this.#own.all(), ...this.#pools.entries(), ...networks]
     this.#feed({ type: 'start', epoch, fence, entries })
     this.#pools.refresh()
   }
@@ -264,6 +273,7 @@ export class Cluster {
     this.#parts.moved(takeOver(this.#table, this.#parts.peers, changes))
     if (changes.some(({ kind }) => kind === kinds.host)) this.#pools.meet()
     this.#pools.hear(changes)
+    this.#parts.networks.hear(changes.filter(({ origin }) => origin !== this.#table.origin))
   }
 
   /** Somebody's table was equal to ours, so nothing that others know is unknown here. */

@@ -32,7 +32,11 @@ if (driver === 'tsnet')
         const [first, ...others] = hosts as [Host, ...Host[]]
         net = await wire(first, ...others)
         for (const host of hosts) await host.tsnetd.start(host.holder)
-        await Promise.all(hosts.map(createNetwork))
+        await createNetwork(hostAt(0))
+        for (const host of hosts)
+          await until('the network to be on every host', async () => (await named(host)).length === 1, {
+            deadline: KNOWN,
+          })
         for (const index of hosts.keys()) cast.push(await run(index, `box${index}`))
       })
       after(async () => {
@@ -43,12 +47,14 @@ if (driver === 'tsnet')
       const hostAt = (index: number) => hosts[index] as Host
       const boxAt = (index: number) => cast[index] as Container
 
-      /** The same network on each host; nobody keeps their addresses apart but tsnet. */
+      const named = (host: Host) => host.api.listNetworks({ filters: { name: ['shop'] } })
+
+      /** On one host, for all of them. */
       const createNetwork = (host: Host) =>
         host.api.createNetwork({
           Name: 'shop',
           Driver: 'tsnet',
-          Options: { mode: 'overlay', name: 'shop' },
+          Options: { mode: 'overlay' },
           IPAM: {
             Driver: 'tsnet',
             Config: [{ Subnet: '10.90.0.0/16' }],
@@ -147,11 +153,11 @@ if (driver === 'tsnet')
         await eventually(async () => assert(await pings(boxAt(0), to)), DEAD)
       })
 
-      it('leaves nothing on a host when it is removed', async () => {
-        for (const [index, host] of hosts.entries()) {
+      it('is removed everywhere when it is removed on one host, and leaves nothing', async () => {
+        for (const [index, host] of hosts.entries())
           await host.api.getContainer(`box${index}`).remove({ force: true })
-          await host.api.getNetwork('shop').remove()
-        }
+        await hostAt(1).api.getNetwork('shop').remove()
+        for (const host of hosts) await eventually(async () => assert.deepEqual(await named(host), []), DEAD)
         for (const index of hosts.keys())
           await eventually(async () => assert.doesNotMatch(await links(index), /ts[bvxy]-/), KNOWN)
       })
