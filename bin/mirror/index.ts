@@ -36,7 +36,7 @@ const LARGEST = 30_000
  * One network, created once: what is made or removed with Docker on one host is made and removed on all. It compares what Docker lists here
  * with what the others say, one look at a time and never from inside a request.
  *
- * Networks with `-o name` are made by hand on each host and left alone.
+ * Networks with `-o name` are made by hand on each host, those of Swarm by Swarm: both are left alone.
  */
 export class Mirror {
   readonly #parts: MirrorParts
@@ -195,7 +195,7 @@ export class Mirror {
   #hereOf(listed: Listed, used: ReadonlySet<string>): Here | undefined {
     const { store, spans, vniOf } = this.#parts
     const record = store.records.networks.get(listed.Id)
-    if (!record || !spans(record.mode) || byHand(record)) return undefined
+    if (!record || !spans(record.mode) || byHand(record) || listed.Scope !== 'local') return undefined
     const birth = sharedKey(record)
     const told = [...this.#others.values()].map(words => words.get(birth)?.net).find(net => net)
     const net = this.#ledger.bound.get(birth)?.net ?? told ?? describe(listed, record, vniOf(record))

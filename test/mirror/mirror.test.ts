@@ -120,7 +120,7 @@ describe('mirror', () => {
     const [a, b] = [await lab.host('a'), await lab.host('b')]
     const id = await a.engine.create(shop)
     await lab.everywhere('shop')
-    const { Id: _, ...there } = b.engine.network('shop') ?? assert.fail()
+    const { Id: _, Scope: __, ...there } = b.engine.network('shop') ?? assert.fail()
     const asked = { ...shop, CheckDuplicate: true, Internal: false, EnableIPv6: false }
     assert.deepEqual(there, asked)
     assert.deepEqual(
