@@ -103,7 +103,8 @@ export class Mirror {
       this.#expected = undefined
       return { ...network, shared: birth }
     }
-    const reason = inTheWay(this.#sketch(network), { others: this.#others, ledger: this.#present() })
+    const ledger = this.#present(sharedKey(network))
+    const reason = inTheWay(this.#sketch(network), { others: this.#others, ledger })
     if (reason) throw new Refused(reason)
     return network
   }
@@ -125,12 +126,14 @@ export class Mirror {
     return word?.net && (!this.#parts.spans(mode) || name !== undefined) ? undefined : word
   }
 
-  /** The ledger as of this moment: Docker may not have told yet that it has no longer what we were asked to delete. */
-  #present(): Ledger {
+  /**
+   * The ledger as of this moment, without one network: Docker may not have told yet that it has no longer what we were asked to delete.
+   */
+  #present(except: Birth): Ledger {
     const { networks } = this.#parts.store.records
     const { docker, bound, removed } = this.#ledger
     const gone = [...bound].filter(([, { id }]) => !networks.has(id)).map(([birth]) => birth)
-    return { docker, bound, removed: new Set([...removed, ...gone]) }
+    return { docker, bound, removed: new Set([...removed, ...gone, except]) }
   }
 
   #sketch(network: Network): Net {
@@ -245,10 +248,16 @@ export class Mirror {
     const { birth, net } = deed
     this.#expected = { birth, net }
     try {
-      await docker.create(request(net, this.#driver ?? net.driver))
+      await this.#bind(birth, { id: await docker.create(request(net, this.#driver ?? net.driver)), net })
     } finally {
       this.#expected = undefined
     }
+  }
+
+  /** At once, so that it is known to have been here when it is removed before the next look. */
+  async #bind(birth: Birth, here: { id: string; net: Net }): Promise<void> {
+    this.#ledger = { ...this.#ledger, bound: new Map([...this.#ledger.bound, [birth, here]]) }
+    await writeLedger(this.#parts.store, this.#ledger)
   }
 
   #say(words: ReadonlyMap<Birth, Word>): void {
@@ -278,16 +287,12 @@ const entryOf = (birth: Birth, word: Word): Entry => ({ ...place(birth), value: 
 
 /** Nothing is cut short: others would make another network of it. */
 const tooLong = (words: ReadonlyMap<Birth, Word>) =>
-  [...words].flatMap(([birth, word]): [string, string][] =>
-    writeWord(word).length > LARGEST
-      ? [
-          [
-            `size ${birth}`,
-            `network ${word.net?.name} isn't told to others: its options and labels are longer than ${LARGEST} bytes`,
-          ],
-        ]
-      : [],
-  )
+  [...words]
+    .filter(([, word]) => writeWord(word).length > LARGEST)
+    .map(([birth, { net }]): [string, string] => [
+      `size ${birth}`,
+      `network ${net?.name} isn't told to others: its options and labels are longer than ${LARGEST} bytes`,
+    ])
 
 function samePools({ ipv4, ipv6 }: Network, { ipam }: Net): boolean {
   const pools = new Set([...ipv4, ...ipv6].map(({ pool }) => pool))

@@ -97,7 +97,9 @@ export class FakeDocker {
       ipv6: [],
       created: Date.now(),
     }
-    await this.store.write([{ table: 'network', id, value: this.admit(value) }])
+    const { name } = request.Options
+    const shared = name === undefined ? value : { ...value, shared: name }
+    await this.store.write([{ table: 'network', id, value: this.admit(shared) }])
     this.#networks.set(request.Name, { ...plain, ...request, Id: id })
     return id
   }
