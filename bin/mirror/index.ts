@@ -9,6 +9,7 @@ import { type Birth, type Deed, decide, type Here, inTheWay, type Ledger, type W
 import { describe, type Engine, type Listed, request, storeOf } from './docker.ts'
 import { readLedger, writeLedger } from './ledger.ts'
 import { type Net, readWord, type Word, writeWord } from './network.ts'
+import { failed, tooLong } from './sentences.ts'
 import { Tries } from './tries.ts'
 
 export type MirrorParts = {
@@ -29,8 +30,6 @@ const SOON = 20
 /** Milliseconds between two looks when nothing happens, for what Docker did while nobody asked us. */
 const PERIOD = 60_000
 const DOCKER_AWAY = 2_000
-/** Bytes of a record's value that the replicated table surely takes. */
-const LARGEST = 30_000
 
 /**
  * One network, created once: what is made or removed with Docker on one host is made and removed on all. It compares what Docker lists here
@@ -285,21 +284,7 @@ const byHand = ({ options }: Network) => options.name !== undefined
 const place = (birth: Birth) => ({ network: '', kind: kinds.network, key: birth })
 const entryOf = (birth: Birth, word: Word): Entry => ({ ...place(birth), value: writeWord(word) })
 
-/** Nothing is cut short: others would make another network of it. */
-const tooLong = (words: ReadonlyMap<Birth, Word>) =>
-  [...words]
-    .filter(([, word]) => writeWord(word).length > LARGEST)
-    .map(([birth, { net }]): [string, string] => [
-      `size ${birth}`,
-      `network ${net?.name} isn't told to others: its options and labels are longer than ${LARGEST} bytes`,
-    ])
-
 function samePools({ ipv4, ipv6 }: Network, { ipam }: Net): boolean {
   const pools = new Set([...ipv4, ...ipv6].map(({ pool }) => pool))
   return pools.symmetricDifference(new Set(ipam.subnets.map(({ subnet }) => subnet))).size === 0
 }
-
-const failed = ({ do: what, net }: Deed, { message }: Error) =>
-  what === 'create'
-    ? `network ${net.name} of another host can't be made here, and will be tried again: ${message}`
-    : `network ${net.name}, which was removed on another host, can't be removed here, and will be tried again: ${message}`
