@@ -132,7 +132,7 @@ async function exchange(): Promise<void> {
     await settler.settle('everything')
     const ipv4 = [{ pool: '10.0.0.0/8', gateway: '10.255.255.254/8', aux: {} }]
     const enable = { ipv4: true, ipv6: false }
-    const words = { mode: 'overlay', name: 'bench' }
+    const words = { mode: 'overlay', name: 'bench', addresses: 'manual' }
     await engine.createNetwork({ id: 'bench', words, internal: false, ipv4, ipv6: [], enable })
     await engine.createEndpoint({
       id: 'here',

@@ -62,7 +62,13 @@ async function main(): Promise<void> {
   const now = Date.now
   const admit = (network: Network) => mirror?.admit(network) ?? network
   const engine = new Engine({ kernel, store, settler, modes, peers, ephemeral, now, log, admit, isNamespace })
-  const ipam = new Ipam({ store, clock: Date.now, routes: async () => linkSubnets(), seed: machineId() })
+  const ipam = new Ipam({
+    store,
+    clock: Date.now,
+    routes: async () => linkSubnets(),
+    seed: machineId(),
+    portion: pool => among?.portion(pool),
+  })
 
   // Before anything is served: after a reboot Docker never tells of its networks again, it only starts containers on them.
   await settler.settle('everything')
@@ -88,6 +94,7 @@ async function main(): Promise<void> {
       peers,
       networks: mirror,
       spans,
+      run: '/run/tsnet',
       moved: ({ places, members }) => {
         if (places.length > 0) void engine.moved(places)
         if (members.length > 0) void engine.joined(members)

@@ -1,5 +1,6 @@
 import { linkless, orphaned, predecessors, publishers } from './dead.ts'
-import { type Modes, nothing, ofEndpoint, ofNetwork, type Touch, type View } from './desired.ts'
+import { type Modes, nothing, ofEndpoint, plain, type Touch, type View } from './desired.ts'
+import { refuseDuplicates } from './duplicates.ts'
 import { placeOf } from './elsewhere.ts'
 import { Refused, type StepError } from './errors.ts'
 import type {
@@ -75,6 +76,8 @@ export class Engine implements Networks {
       const known = this.network(spec.id)
       if (known) return same(known, network)
       overlapping(network, this.#records.networks.values())
+      if (this.#parts.peers?.self && this.#mode(network).elsewhere)
+        refuseDuplicates(network, this.#records.pools.values())
       this.#bridgeIsFree(network)
       const value = this.#parts.admit?.(network) ?? network
       await this.#change({ table: 'network', id: spec.id, value })
@@ -267,7 +270,8 @@ export class Engine implements Networks {
   #rowsOf(change: Change): Row[] {
     const network = change.table === 'network' && this.network(change.id)
     const endpoint = change.table === 'endpoint' && this.endpoint(change.id)
-    const wanted = network ? ofNetwork(this.#view, network) : endpoint ? ofEndpoint(this.#view, endpoint) : []
+    // Without looking whether the network is in use here: it may have been until a moment ago.
+    const wanted = network ? plain(this.#view, network) : endpoint ? ofEndpoint(this.#view, endpoint) : []
     return wanted.map(each => each.row)
   }
 

@@ -14,34 +14,37 @@ export class Addresses<Grant> {
   readonly #taken = new Map<bigint, Grant>()
   /** Released ones, the one that has rested longest first. */
   readonly #resting = new Set<bigint>()
-  #start: bigint
-  #passed = 0n
+  /** By its first address and length, how far the lap around a part of the pool has come. */
+  readonly #laps = new Map<string, { start: bigint; passed: bigint }>()
+  #newest: bigint | undefined
 
   /** Automatic addresses come from `range`; explicit ones from all of `pool`. */
   constructor(pool: Prefix, range: Prefix = pool) {
     this.pool = pool
     this.range = range
-    // A range's own first address looks like a network address: it comes last.
-    this.#start = 1n
   }
 
   get family(): Family {
     return this.pool.family
   }
 
-  /** Lets the lap begin behind this address: after a restart the one that was given last. */
-  startAfter(value: bigint): void {
-    if (this.#ranges(value)) this.#start = value - this.range.first + 1n
+  /** How many are taken. */
+  get count(): number {
+    return this.#taken.size
   }
 
-  /** The address to give next, or undefined when none is free. Doesn't take it. */
-  next(): bigint | undefined {
-    const total = size(this.range)
-    for (; this.#passed < total; this.#passed++) {
-      const value = this.range.first + ((this.#start + this.#passed) % total)
-      if (hostable(this.pool, value) && !this.#taken.has(value) && !this.#resting.has(value)) return value
+  /** Lets the lap begin behind this address: after a restart the one that was given last. */
+  startAfter(value: bigint): void {
+    this.#newest = value
+  }
+
+  /** The address of these parts of the pool to give next, or undefined when none is free. Doesn't take it. */
+  next(parts: readonly Prefix[] = [this.range]): bigint | undefined {
+    for (const part of parts) {
+      const value = this.#onLap(part)
+      if (value !== undefined) return value
     }
-    return this.#resting.values().next().value
+    return this.#resting.values().find(value => parts.some(part => this.#isIn(part, value)))
   }
 
   /** Notes what an address was granted for. */
@@ -51,7 +54,7 @@ export class Addresses<Grant> {
   }
 
   free(value: bigint): void {
-    if (this.#taken.delete(value) && this.#ranges(value)) this.#resting.add(value)
+    if (this.#taken.delete(value) && this.#isIn(this.range, value)) this.#resting.add(value)
   }
 
   /** What a taken address was granted for; undefined when it is free. */
@@ -63,7 +66,29 @@ export class Addresses<Grant> {
     return this.#taken.entries()
   }
 
-  #ranges(value: bigint): boolean {
-    return includes(this.range, { family: this.family, value })
+  #onLap(part: Prefix): bigint | undefined {
+    const lap = this.#lapOf(part)
+    const total = size(part)
+    for (; lap.passed < total; lap.passed++) {
+      const value = part.first + ((lap.start + lap.passed) % total)
+      if (hostable(this.pool, value) && !this.#taken.has(value) && !this.#resting.has(value)) return value
+    }
+    return undefined
+  }
+
+  #lapOf(part: Prefix): { start: bigint; passed: bigint } {
+    const key = `${part.first}/${part.length}`
+    const known = this.#laps.get(key)
+    if (known) return known
+    const isNewest = this.#newest !== undefined && this.#isIn(part, this.#newest)
+    // A part's own first address looks like a network address: it comes last.
+    const start = isNewest ? (this.#newest as bigint) - part.first + 1n : 1n
+    const lap = { start, passed: 0n }
+    this.#laps.set(key, lap)
+    return lap
+  }
+
+  #isIn(part: Prefix, value: bigint): boolean {
+    return includes(part, { family: this.family, value })
   }
 }

@@ -3,20 +3,14 @@ import type { Clock, Store } from '../core/faces.ts'
 import type { Change, Lease, Pool } from '../core/records.ts'
 import { Addresses } from './addresses.ts'
 import { choosePool, explicitPool, poolId, type Space } from './pools.ts'
-import {
-  formatAddress,
-  formatPrefix,
-  hostable,
-  includes,
-  overlaps,
-  type Prefix,
-  parseAddress,
-  parsePrefix,
-} from './prefix.ts'
+import { explicitAddress, freeIn, nextAddress, type Portion, partsOf } from './portion.ts'
+import { formatAddress, formatPrefix, overlaps, type Prefix, parseAddress, parsePrefix } from './prefix.ts'
 import { forgotten, type Grant, type Held, inUse } from './reclaim.ts'
 
 export type IpamDeps = {
   store: Store
+  /** What of a pool, in CIDR form, is this host's; undefined when all of it is. */
+  portion?(pool: string): Portion | undefined
   clock: Clock
   /** Destinations of this host's routes that are on a link, in CIDR form: default pools stay clear of them. */
   routes(): Promise<readonly string[]>
@@ -106,11 +100,16 @@ export class Ipam {
   /**
    * An address with the pool's prefix length: the one asked for, from anywhere in the pool (`--aux-address`, `--ip`), or the next
    * one of its range.
-   * @throws Refused when it is taken, not a host's, outside the pool, or when the range is full.
+   * one of its range. Of a pool that other hosts share, both only from this host's blocks; the gateway is the same on all of them.
+   * @throws Refused when it is taken, not a host's, outside the pool or this host's blocks, or when none is free.
    */
-  async requestAddress({ pool, address, gateway }: AddressRequest): Promise<string> {
+  async requestAddress(request: AddressRequest): Promise<string> {
+    const { pool, address, gateway } = request
+    const portion = gateway ? undefined : this.#deps.portion?.(this.#held(pool).record.pool)
+    // Nothing is awaited between finding a free address and taking it.
+    while (portion && !address && this.#isUsedUp(pool, portion)) await portion.more()
     const held = this.#held(pool)
-    const value = address ? explicitAddress(held, address) : nextAddress(held)
+    const value = address ? explicitAddress(held, address, portion) : nextAddress(held, portion)
     const text = formatAddress(held.prefix.family, value)
     const answer = `${text}/${held.prefix.length}`
     const before = held.addresses.grant(value)
@@ -122,6 +121,7 @@ export class Ipam {
     if (before) return answer
     const id = leaseId(held, value)
     const lease = { id, pool, address: text, ...grant }
+    portion?.left(freeIn(held, portion))
     await this.#write([{ table: 'lease', id, value: lease }], () => held.addresses.free(value))
     return answer
   }
@@ -178,6 +178,11 @@ export class Ipam {
         throw new Refused(`subnet ${formatPrefix(pool)} overlaps ${record.pool} of another network`)
       }
     }
+  }
+
+  #isUsedUp(pool: string, portion: Portion): boolean {
+    const held = this.#held(pool)
+    return held.addresses.next(partsOf(held, portion)) === undefined
   }
 
   #held(id: string): Held {
@@ -253,20 +258,4 @@ function startBehindNewest(addresses: Addresses<Grant>): void {
       { value: 0n, created: 0 },
     )
   addresses.startAfter(newest.value)
-}
-
-function explicitAddress({ record, prefix }: Held, text: string): bigint {
-  const address = parseAddress(text)
-  if (!address) throw new Refused(`address "${text}" is none`)
-  if (!includes(prefix, address)) throw new Refused(`${text} is not inside subnet ${record.pool}`)
-  if (!hostable(prefix, address.value)) {
-    throw new Refused(`${text} is the network's own or its broadcast address in ${record.pool}`)
-  }
-  return address.value
-}
-
-function nextAddress({ record, addresses }: Held): bigint {
-  const value = addresses.next()
-  if (value === undefined) throw new Refused(`no address is free in ${record.range ?? record.pool}`)
-  return value
 }

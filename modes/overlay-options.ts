@@ -23,6 +23,8 @@ export const overlayWords = {
   underlay_mtu: integer(576, 65535),
   /** Broadcast and multicast reach other hosts: a copy for each of them. */
   multicast: bool,
+  /** The user keeps the addresses of hosts apart, instead of tsnet. */
+  addresses: choice('manual'),
 } as const
 
 const { 'com.docker.network.bridge.name': __, ...common } = bridgeLabels
@@ -39,6 +41,7 @@ export type OverlayOptions = BridgeOptions & {
   vni?: number
   underlayMtu?: number
   multicast: boolean
+  addresses?: 'manual'
 }
 
 /** Parses the `-o` words of an overlay network; throws Refused with a sentence that names the word and what is allowed. */
@@ -47,12 +50,17 @@ export function overlayOptions(words: Readonly<Record<string, string>>, network:
     throw new Refused(
       'option "encrypted" is not known: tsnet does not encrypt VXLAN; put hosts that meet over a network you do not trust into a VPN, and give TSNET_VTEP its address',
     )
-  const { name, vni, underlay_mtu, multicast, ...given } = readWords(overlayWords, labels, plain(words))
+  const { name, vni, underlay_mtu, multicast, addresses, ...given } = readWords(
+    overlayWords,
+    labels,
+    plain(words),
+  )
   return {
     ...settled(given, network),
     multicast: multicast ?? false,
     ...(name !== undefined && { name }),
     ...(vni !== undefined && { vni }),
+    ...(addresses !== undefined && { addresses }),
     ...(underlay_mtu !== undefined && { underlayMtu: underlay_mtu }),
   }
 }

@@ -35,7 +35,14 @@ const rootOf = (table: Table): Sum => buckets(table).reduce(plus, [0, 0])
 /** The whole table in ten bytes: for the payload of an ack, or anything else that reaches members now and then. */
 export const digest = (table: Table, ask = 0): Buffer => encode('digest', { ask, root: rootOf(table) })
 
+/**
+ * Whether this member has words that aren't in its table yet. It then agrees with nobody: who hears that tables were equal may rely on
+ * having heard all that the other one had said or decided to say.
+ */
+export const isUnsaid = ({ own }: Table): boolean => own !== undefined && (own.held || own.pending.size > 0)
+
 export function onDigest(table: Table, from: string, { ask, root }: Body<'digest'>, now: number): Outputs {
+  if (isUnsaid(table)) return []
   const answer: Outputs = ask === 1 ? [{ type: 'direct', to: from, bytes: digest(table) }] : []
   const member = table.members.get(from)
   if (same(root, rootOf(table))) {

@@ -5,7 +5,18 @@ import { decode, Malformed, type Message, write as writeBytes } from './message.
 import type { Output, Outputs } from './outputs.ts'
 import { begin, sign, untidy, write } from './publish.ts'
 import { type Entry, kinds, placeOf } from './record.ts'
-import { digest, hasGap, haste, onBuckets, onDigest, onPull, onVector, pull, wantAll } from './repair.ts'
+import {
+  digest,
+  hasGap,
+  haste,
+  isUnsaid,
+  onBuckets,
+  onDigest,
+  onPull,
+  onVector,
+  pull,
+  wantAll,
+} from './repair.ts'
 import { fence, report } from './report.ts'
 import { passOn, pick, spread } from './spread.ts'
 import type { Errand, Own, Table } from './table.ts'
@@ -27,6 +38,8 @@ export type Input =
   | { type: 'forget'; origin: string }
   /** `via` tells how it came: what was gossiped is gossiped on. */
   | { type: 'received'; from: string; via: 'direct' | 'broadcast' | 'stream'; bytes: Buffer }
+  /** Compare tables with these members now: somebody waits for their agreement. */
+  | { type: 'compare'; with: string[] }
   /** Time has passed; see `wakeAt`. */
   | { type: 'tick' }
 
@@ -70,6 +83,8 @@ function take(table: Table, input: Input, now: number): Outputs {
       return forget(table, input.origin, now)
     case 'received':
       return onReceived(table, input, now)
+    case 'compare':
+      return isUnsaid(table) ? [] : input.with.map(to => ({ type: 'direct', to, bytes: digest(table, 1) }))
     case 'tick':
       return []
   }
@@ -189,6 +204,7 @@ function round(table: Table, now: number, random: () => number): Output[] {
   table.restUntil = now + digestEvery * (0.9 + random() * 0.2)
   table.digestAt = now + digestEvery / haste
   tidy(table, now)
+  if (isUnsaid(table)) return []
   return pick(table.alive(), 1, random).map(to => ({ type: 'direct', to, bytes: digest(table, 1) }))
 }
 

@@ -1,11 +1,14 @@
 import { isIPv4 } from 'node:net'
 import { hostname } from 'node:os'
+import { join } from 'node:path'
 import type { Store, Underlay } from '../../core/faces.ts'
 import type { PeerTable } from '../../core/peers.ts'
-import type { Change } from '../../core/records.ts'
+import type { Change as RecordChange } from '../../core/records.ts'
 import type { Log } from '../../core/settle.ts'
-import { Agent, encodeTags, type Member } from '../../gossip/index.ts'
+import { Agent, decodeTags, encodeTags, type Member } from '../../gossip/index.ts'
+import type { Portion } from '../../ipam/portion.ts'
 import {
+  type Change,
   type Entry,
   ed25519,
   type Input,
@@ -17,7 +20,6 @@ import {
   statedRank,
   step,
   Table,
-  type Change as TableChange,
   usual,
   wakeAt,
   writeHost,
@@ -26,8 +28,10 @@ import { toBytes } from './addresses.ts'
 import { Memory } from './memory.ts'
 import { type Moves, takeOver, vteps } from './others.ts'
 import { Own } from './own.ts'
+import { Pools } from './pools.ts'
 import type { ClusterSettings } from './settings.ts'
 import { disclose, enclose, type Via } from './wire.ts'
+import { witness } from './witness.ts'
 
 export type ClusterParts = {
   settings: ClusterSettings
@@ -35,10 +39,12 @@ export type ClusterParts = {
   peers: PeerTable
   /** Whether networks of a mode span hosts. */
   spans: (mode: string) => boolean
+  /** A folder that a reboot clears. */
+  run: string
   /** Hears what moved, for the kernel. */
   moved: (moves: Moves) => void
   /** What this host says of networks; hears what others do. */
-  networks: { entries(): Entry[]; hear(changes: readonly TableChange[]): void }
+  networks?: { entries(): Entry[]; hear(changes: readonly Change[]): void }
   /** Hears, once, that all that others know has been heard. */
   heard: () => void
   log: Log
@@ -48,6 +54,11 @@ type Duties = { [T in Output['type']]: (output: Extract<Output, { type: T }>) =>
 
 /** Name of the cluster on the wire: gossip of others that share the port is dropped. */
 const LABEL = 'tsnet'
+
+/** Milliseconds that a request for an address waits for a block: Docker's waits for us. */
+const PATIENCE = 15_000
+/** Milliseconds between two looks at what the owners of pools haven't answered. */
+const REMINDER = 200
 
 /**
  * This host among the others: gossip tells who is there, the replicated table who has which MAC and address. The only place where the
@@ -59,22 +70,24 @@ export class Cluster {
   readonly #table: Table
   readonly #memory: Memory
   readonly #own: Own
+  readonly #pools: Pools
   readonly #duties: Duties = {
     direct: ({ to, bytes }) => this.#send('direct', to, bytes),
     stream: ({ to, bytes }) => this.#send('stream', to, bytes),
     broadcast: ({ bytes }) => this.#agent.broadcast(enclose('broadcast', this.#table.origin, bytes)),
-    changed: ({ changes }) => {
-      this.#parts.moved(takeOver(this.#table, this.#parts.peers, changes))
-      this.#parts.networks.hear(changes.filter(({ origin }) => origin !== this.#table.origin))
-    },
-    agreed: () => this.#hear(),
+    changed: ({ changes }) => this.#change(changes),
+    agreed: ({ member }) => this.#hear(member),
     conflict: output => this.#contested(output),
-    epoch: ({ epoch }) => this.#keep('epoch', epoch, () => this.#feed({ type: 'epoch', epoch })),
+    epoch: ({ epoch }) => this.#keep('epoch', epoch, () => void this.#renew(epoch)),
     pin: ({ origin, key }) => this.#keep(`pin ${origin}`, key.toString('hex')),
-    fence: ({ origin, fence }) => this.#keep(`fence ${origin}`, fence),
+    fence: ({ origin, fence }) => {
+      this.#keep(`fence ${origin}`, fence)
+      this.#pools.meet()
+    },
     fenced: ({ fence }) => this.#rejoin(fence),
     refused: ({ from, reason }) => this.#parts.log.debug({ from }, reason),
   }
+  readonly #reminder: NodeJS.Timeout
   #timer: NodeJS.Timeout | undefined
   #agreed = false
 
@@ -84,6 +97,8 @@ export class Cluster {
     this.#table = table
     this.#memory = memory
     this.#own = new Own(parts.store, parts.spans)
+    this.#pools = this.#makePools()
+    this.#reminder = setInterval(() => this.#pools.tick(performance.now()), REMINDER).unref()
     this.#listen()
   }
 
@@ -117,14 +132,20 @@ export class Cluster {
   }
 
   /** Records of this host changed. */
-  tell(changes: readonly Change[]): void {
+  tell(changes: readonly RecordChange[]): void {
     const entries = this.#own.of(changes)
     this.write(entries)
+    if (changes.some(({ table }) => table === 'network')) this.#pools.refresh()
   }
 
   /** Says this, too, in this life. */
   write(entries: Entry[]): void {
     if (entries.length > 0) this.#feed({ type: 'write', entries })
+  }
+
+  /** What of a pool is this host's to give; undefined when all of it is. */
+  portion(pool: string): Portion | undefined {
+    return this.#pools.portion(pool)
   }
 
   members(): Readonly<Member>[] {
@@ -134,18 +155,63 @@ export class Cluster {
   /** Containers go on when the daemon ends, so this is no farewell: what this host said stays true. */
   async close(): Promise<void> {
     clearTimeout(this.#timer)
+    clearInterval(this.#reminder)
     await this.#agent.close()
   }
 
   async #begin(fence: number): Promise<void> {
     const epoch = nextEpoch(this.#memory.number('epoch'), Date.now())
     await this.#memory.set('epoch', epoch)
-    this.#feed({
-      type: 'start',
-      epoch,
-      fence,
-      entries: [this.#host(), ...this.#own.all(), ...this.#parts.networks.entries()],
+    await this.#pools.begin(epoch)
+    const entries = [
+      this.#host(),
+      ...this.#own.all(),
+      ...this.#pools.entries(),
+      ...(this.#parts.networks?.entries() ?? []),
+    ]
+    this.#feed({ type: 'start', epoch, fence, entries })
+    this.#pools.refresh()
+  }
+
+  /** This disk is older than what others know of this host: what it says from now on is of a life of its own. */
+  async #renew(epoch: number): Promise<void> {
+    await this.#pools.begin(epoch, true)
+    this.#feed({ type: 'epoch', epoch })
+    this.#feed({ type: 'write', entries: this.#pools.entries() })
+    this.#pools.refresh()
+  }
+
+  #makePools(): Pools {
+    const { store, spans, log } = this.#parts
+    return new Pools({
+      self: this.#table.origin,
+      store,
+      spans,
+      others: () => this.#others(),
+      write: entries => this.#feed({ type: 'write', entries }),
+      compare: hosts => this.#feed({ type: 'compare', with: hosts }),
+      witness: witness(join(this.#parts.run, `blocks-${this.#table.origin}.json`)),
+      nameOf: host => this.#nameOf(host),
+      patience: PATIENCE,
+      log,
     })
+  }
+
+  /** Every host that was ever heard of and that nobody was told to forget; undefined while those to join haven't answered. */
+  #others(): string[] | undefined {
+    const { bind, seeds } = this.#parts.settings
+    const elsewhere = seeds.filter(({ address, port }) => address !== bind.address || port !== bind.port)
+    if (elsewhere.length > 0 && !this.#agreed) return undefined
+    const { logs, fences, origin } = this.#table
+    const heard = [...logs.values()].flatMap(log => (log.key ? log.origin : []))
+    const all = new Set([...heard, ...this.#agent.members().map(({ name }) => name)])
+    all.delete(origin)
+    return [...all].filter(host => (fences.get(host) ?? 0) <= (logs.get(host)?.fence ?? 0))
+  }
+
+  #nameOf(host: string): string {
+    const member = this.#agent.members().find(({ name }) => name === host)
+    return (member && decodeTags(member.meta).host) ?? host
   }
 
   #host(): Entry {
@@ -161,6 +227,7 @@ export class Cluster {
       this.#feed({ type: 'member', id: event.member.name, alive })
     agent.on('join', alive(true)).on('alive', alive(true)).on('update', alive(true))
     agent.on('dead', alive(false)).on('left', alive(false))
+    agent.on('join', () => this.#pools.meet())
     agent.on('forget', ({ member }) => this.#feed({ type: 'gone', id: member.name }))
     agent.on('user', ({ payload }) => {
       const message = disclose(payload)
@@ -205,8 +272,21 @@ export class Cluster {
     this.#keep('fence', fence, () => void this.#begin(fence))
   }
 
+  #change(changes: readonly Change[]): void {
+    this.#parts.moved(takeOver(this.#table, this.#parts.peers, changes))
+    if (changes.some(({ kind }) => kind === kinds.host)) this.#pools.meet()
+    this.#pools.hear(changes)
+    this.#parts.networks?.hear(changes.filter(({ origin }) => origin !== this.#table.origin))
+  }
+
   /** Somebody's table was equal to ours, so nothing that others know is unknown here. */
-  #hear(): void {
+  #hear(member: string): void {
+    this.#learn()
+    this.#pools.meet()
+    this.#pools.agreed(member)
+  }
+
+  #learn(): void {
     if (this.#agreed) return
     this.#agreed = true
     this.#parts.peers.setHeard()

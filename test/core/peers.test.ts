@@ -8,9 +8,12 @@ import { World } from '../support/world.ts'
 class Counting extends FakeKernel {
   asked = 0
   reads = 0
-  override read(scope: Scope) {
+  /** Reads wait for it. */
+  held: Promise<void> = Promise.resolve()
+  override async read(scope: Scope) {
     this.reads++
     this.asked += scope.rows.length
+    await this.held
     return super.read(scope)
   }
 }
@@ -39,7 +42,7 @@ async function started(words: Record<string, string> = {}) {
   await world.settler.settle('everything')
   await world.engine.createNetwork({
     id: 'n1',
-    words: { mode: 'overlay', name: 'shop', ...words },
+    words: { mode: 'overlay', name: 'shop', addresses: 'manual', ...words },
     internal: false,
     ipv4: [{ pool: '10.90.0.0/16', gateway: '10.90.0.1/16', aux: {} }],
     ipv6: [],
@@ -72,6 +75,22 @@ describe('peers', () => {
       before: [],
     })
     assert.deepEqual(kernel.dump(), before)
+  })
+
+  it('leave nothing where a network goes right after its last endpoint, while the kernel is busy', async () => {
+    const { world, engine, kernel } = await started()
+    const links = () => kernel.dump().filter(line => line.startsWith('link'))
+    const before = links()
+    await engine.createEndpoint(endpoint('e1', '10.90.9.2/16'))
+    const { promise, resolve } = Promise.withResolvers<void>()
+    kernel.held = promise
+    const busy = world.settler.settle('everything')
+    await engine.deleteEndpoint('e1')
+    await engine.deleteNetwork('n1')
+    resolve()
+    await busy
+    await engine.moved([])
+    assert.deepEqual(links(), before)
   })
 
   it('come, move and go, at the cost of one whatever there is, and of one settle however many', async () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { dirname } from 'node:path'
 import { Cluster } from '../../bin/cluster/index.ts'
 import { telling } from '../../bin/cluster/own.ts'
 import { docker } from '../../bin/mirror/docker.ts'
@@ -41,6 +42,7 @@ async function member(at: number): Promise<Member> {
     peers: new PeerTable(),
     networks: mirror,
     spans,
+    run: dirname(engine.socket),
     moved: () => {},
     heard: () => mirror.complete(),
     log: log as never,

@@ -168,7 +168,7 @@ export class Lab {
     for (const host of this.hosts)
       await host.engine.createNetwork({
         id: `${name}${host.name}`.padEnd(12, '0'),
-        words: { mode: 'overlay', name, ...words },
+        words: { mode: 'overlay', name, addresses: 'manual', ...words },
         internal: false,
         ipv4: [],
         ipv6: [],

@@ -89,6 +89,7 @@ export class World {
   readonly settings: object
   sent = { direct: 0, stream: 0, gossip: 0, bytes: 0 }
   onChange: (node: Node, changes: Change[]) => void = () => {}
+  onAgree: (node: Node, member: string) => void = () => {}
 
   constructor(count: number, seed: number, weather: Partial<Weather> = {}, settings: object = {}) {
     this.random = dice(seed)
@@ -167,6 +168,12 @@ export class World {
     this.#wake(node)
   }
 
+  /** The machine takes this input before anything else, and at no cost. */
+  atOnce(node: Node, input: Input): void {
+    for (const output of step(node.table, input, this.now, this.random)) this.#do(node, output, 0)
+    this.#sleep(node)
+  }
+
   #wake(node: Node): void {
     if (node.running) return
     node.running = true
@@ -222,6 +229,10 @@ export class World {
         return
       case 'changed':
         this.onChange(node, output.changes)
+        return
+      case 'agreed':
+        node.log.push(output)
+        this.onAgree(node, output.member)
         return
       case 'epoch':
         node.disk.epoch = output.epoch

@@ -1,0 +1,73 @@
+import * as z from 'zod'
+import type { Kept, Said } from './share.ts'
+
+/** How shares lie in a record and on disk: JSON, with blocks as runs of `[first, count]`, for there are up to 4096. */
+
+/** Blocks of a pool at most (`blockLength`). */
+const MOST = 4096
+/** Gifts that one record says: it has to be smaller than 32 KiB. The others are said when these have been taken. */
+const GIFTS = 128
+
+const natural = z.int().min(0)
+const runs = z
+  .array(z.tuple([natural.max(MOST - 1), natural.min(1).max(MOST)]))
+  .max(MOST)
+  .refine(all => all.every(([first, count]) => first + count <= MOST), 'block out of range')
+  .transform(all => all.flatMap(([first, count]) => Array.from({ length: count }, (_, at) => first + at)))
+
+const host = z.string().max(64)
+const fences = z.record(host, z.object({ generation: natural, life: natural }))
+const ballot = { vote: host.optional(), founded: z.boolean() }
+
+const word = z.object({
+  life: natural,
+  generation: natural,
+  level: z.union([z.literal(0), z.literal(1), z.literal(2)]),
+  kept: runs,
+  free: runs,
+  fences,
+  ask: z.object({ id: z.string().max(64), of: host, life: natural, count: natural }).optional(),
+  gifts: z.array(z.object({ to: host, ask: z.string().max(64), blocks: runs })),
+})
+const said = z.object({ ...ballot, word })
+
+const heir = z.record(host, z.object({ life: natural, blocks: runs }))
+const disk = z.object({ generation: natural, kept: runs, free: runs, fences, heir })
+const kept = z.object({ ...ballot, disk })
+
+export function writeSaid({ word, ...ballot }: Said): string {
+  return JSON.stringify({ ...ballot, word: { ...word, gifts: word.gifts.slice(0, GIFTS) } }, inRuns)
+}
+
+/** Undefined for what isn't one: whoever wrote it signed nonsense. */
+export const readSaid = (text: string): Said | undefined => read(said, text) as Said | undefined
+
+export const writeKept = (value: Kept): string => JSON.stringify(value, inRuns)
+
+/** @throws TypeError when it isn't what `writeKept` wrote: addresses must not be guessed. */
+export function readKept(text: string): Kept {
+  const value = read(kept, text)
+  if (!value) throw new TypeError('blocks of addresses on disk are unreadable')
+  return value as Kept
+}
+
+function read<T extends z.ZodType>(shape: T, text: string): z.infer<T> | undefined {
+  try {
+    return shape.safeParse(JSON.parse(text)).data
+  } catch {
+    return undefined
+  }
+}
+
+const lists = new Set(['kept', 'free', 'blocks'])
+const inRuns = (key: string, value: unknown) => (lists.has(key) ? toRuns(value as number[]) : value)
+
+function toRuns(blocks: readonly number[]): [number, number][] {
+  const all: [number, number][] = []
+  for (const block of blocks.toSorted((a, b) => a - b)) {
+    const last = all.at(-1)
+    if (last && last[0] + last[1] === block) last[1]++
+    else all.push([block, 1])
+  }
+  return all
+}
