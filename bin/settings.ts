@@ -14,7 +14,8 @@ export const settings = {
   docker: {
     env: 'TSNET_DOCKER',
     fallback: '/var/run/docker.sock',
-    meaning: "Docker's API, to find out what it forgot to tell; absent is fine",
+    meaning:
+      "Docker's API, to find out what it forgot to tell and to make other hosts' networks; absent is fine",
   },
   bind: {
     env: 'TSNET_BIND',

@@ -93,8 +93,8 @@ async function main(): Promise<void> {
       store,
       peers,
       networks: mirror,
-      run: '/run/tsnet',
       spans,
+      run: '/run/tsnet',
       moved: ({ places, members }) => {
         if (places.length > 0) void engine.moved(places)
         if (members.length > 0) void engine.joined(members)

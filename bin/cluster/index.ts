@@ -20,7 +20,6 @@ import {
   statedRank,
   step,
   Table,
-  type Change as TableChange,
   usual,
   wakeAt,
   writeHost,
@@ -45,7 +44,7 @@ export type ClusterParts = {
   /** Hears what moved, for the kernel. */
   moved: (moves: Moves) => void
   /** What this host says of networks; hears what others do. */
-  networks: { entries(): Entry[]; hear(changes: readonly TableChange[]): void }
+  networks?: { entries(): Entry[]; hear(changes: readonly Change[]): void }
   /** Hears, once, that all that others know has been heard. */
   heard: () => void
   log: Log
@@ -164,8 +163,12 @@ export class Cluster {
     const epoch = nextEpoch(this.#memory.number('epoch'), Date.now())
     await this.#memory.set('epoch', epoch)
     await this.#pools.begin(epoch)
-    const networks = this.#parts.networks.entries()
-    const entries = [this.#host(), ...this.#own.all(), ...this.#pools.entries(), ...networks]
+    const entries = [
+      this.#host(),
+      ...this.#own.all(),
+      ...this.#pools.entries(),
+      ...(this.#parts.networks?.entries() ?? []),
+    ]
     this.#feed({ type: 'start', epoch, fence, entries })
     this.#pools.refresh()
   }
@@ -273,7 +276,7 @@ export class Cluster {
     this.#parts.moved(takeOver(this.#table, this.#parts.peers, changes))
     if (changes.some(({ kind }) => kind === kinds.host)) this.#pools.meet()
     this.#pools.hear(changes)
-    this.#parts.networks.hear(changes.filter(({ origin }) => origin !== this.#table.origin))
+    this.#parts.networks?.hear(changes.filter(({ origin }) => origin !== this.#table.origin))
   }
 
   /** Somebody's table was equal to ours, so nothing that others know is unknown here. */

@@ -9,7 +9,8 @@ export type Listed = Docker.NetworkInspectInfo & { EnableIPv4?: boolean }
 /** What the mirror asks of Docker's API. Never while dockerd waits for an answer of ours: it may hold a lock. */
 export interface Engine {
   list(): Promise<Listed[]>
-  create(request: Docker.NetworkCreateOptions): Promise<void>
+  /** Answers the id. */
+  create(request: Docker.NetworkCreateOptions): Promise<string>
   /** A network that isn't there any more is fine. */
   remove(id: string): Promise<void>
 }
@@ -23,7 +24,7 @@ export function docker(socketPath: string): Engine {
   return {
     list: () => api.listNetworks(),
     async create(request) {
-      await api.createNetwork(request)
+      return (await api.createNetwork(request)).id
     },
     async remove(id) {
       try {

@@ -9,6 +9,7 @@ import { type Birth, type Deed, decide, type Here, inTheWay, type Ledger, type W
 import { describe, type Engine, type Listed, request, storeOf } from './docker.ts'
 import { readLedger, writeLedger } from './ledger.ts'
 import { type Net, readWord, type Word, writeWord } from './network.ts'
+import { failed, tooLong } from './sentences.ts'
 import { Tries } from './tries.ts'
 
 export type MirrorParts = {
@@ -29,14 +30,12 @@ const SOON = 20
 /** Milliseconds between two looks when nothing happens, for what Docker did while nobody asked us. */
 const PERIOD = 60_000
 const DOCKER_AWAY = 2_000
-/** Bytes of a record's value that the replicated table surely takes. */
-const LARGEST = 30_000
 
 /**
  * One network, created once: what is made or removed with Docker on one host is made and removed on all. It compares what Docker lists here
  * with what the others say, one look at a time and never from inside a request.
  *
- * Networks with `-o name` are made by hand on each host and left alone.
+ * Networks with `-o name` are made by hand on each host, those of Swarm by Swarm: both are left alone.
  */
 export class Mirror {
   readonly #parts: MirrorParts
@@ -103,7 +102,8 @@ export class Mirror {
       this.#expected = undefined
       return { ...network, shared: birth }
     }
-    const reason = inTheWay(this.#sketch(network), { others: this.#others, ledger: this.#present() })
+    const ledger = this.#present(sharedKey(network))
+    const reason = inTheWay(this.#sketch(network), { others: this.#others, ledger })
     if (reason) throw new Refused(reason)
     return network
   }
@@ -125,12 +125,14 @@ export class Mirror {
     return word?.net && (!this.#parts.spans(mode) || name !== undefined) ? undefined : word
   }
 
-  /** The ledger as of this moment: Docker may not have told yet that it has no longer what we were asked to delete. */
-  #present(): Ledger {
+  /**
+   * The ledger as of this moment, without one network: Docker may not have told yet that it has no longer what we were asked to delete.
+   */
+  #present(except: Birth): Ledger {
     const { networks } = this.#parts.store.records
     const { docker, bound, removed } = this.#ledger
     const gone = [...bound].filter(([, { id }]) => !networks.has(id)).map(([birth]) => birth)
-    return { docker, bound, removed: new Set([...removed, ...gone]) }
+    return { docker, bound, removed: new Set([...removed, ...gone, except]) }
   }
 
   #sketch(network: Network): Net {
@@ -195,7 +197,7 @@ export class Mirror {
   #hereOf(listed: Listed, used: ReadonlySet<string>): Here | undefined {
     const { store, spans, vniOf } = this.#parts
     const record = store.records.networks.get(listed.Id)
-    if (!record || !spans(record.mode) || byHand(record)) return undefined
+    if (!record || !spans(record.mode) || byHand(record) || listed.Scope !== 'local') return undefined
     const birth = sharedKey(record)
     const told = [...this.#others.values()].map(words => words.get(birth)?.net).find(net => net)
     const net = this.#ledger.bound.get(birth)?.net ?? told ?? describe(listed, record, vniOf(record))
@@ -245,10 +247,16 @@ export class Mirror {
     const { birth, net } = deed
     this.#expected = { birth, net }
     try {
-      await docker.create(request(net, this.#driver ?? net.driver))
+      await this.#bind(birth, { id: await docker.create(request(net, this.#driver ?? net.driver)), net })
     } finally {
       this.#expected = undefined
     }
+  }
+
+  /** At once, so that it is known to have been here when it is removed before the next look. */
+  async #bind(birth: Birth, here: { id: string; net: Net }): Promise<void> {
+    this.#ledger = { ...this.#ledger, bound: new Map([...this.#ledger.bound, [birth, here]]) }
+    await writeLedger(this.#parts.store, this.#ledger)
   }
 
   #say(words: ReadonlyMap<Birth, Word>): void {
@@ -276,25 +284,7 @@ const byHand = ({ options }: Network) => options.name !== undefined
 const place = (birth: Birth) => ({ network: '', kind: kinds.network, key: birth })
 const entryOf = (birth: Birth, word: Word): Entry => ({ ...place(birth), value: writeWord(word) })
 
-/** Nothing is cut short: others would make another network of it. */
-const tooLong = (words: ReadonlyMap<Birth, Word>) =>
-  [...words].flatMap(([birth, word]): [string, string][] =>
-    writeWord(word).length > LARGEST
-      ? [
-          [
-            `size ${birth}`,
-            `network ${word.net?.name} isn't told to others: its options and labels are longer than ${LARGEST} bytes`,
-          ],
-        ]
-      : [],
-  )
-
 function samePools({ ipv4, ipv6 }: Network, { ipam }: Net): boolean {
   const pools = new Set([...ipv4, ...ipv6].map(({ pool }) => pool))
   return pools.symmetricDifference(new Set(ipam.subnets.map(({ subnet }) => subnet))).size === 0
 }
-
-const failed = ({ do: what, net }: Deed, { message }: Error) =>
-  what === 'create'
-    ? `network ${net.name} of another host can't be made here, and will be tried again: ${message}`
-    : `network ${net.name}, which was removed on another host, can't be removed here, and will be tried again: ${message}`

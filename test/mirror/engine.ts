@@ -23,7 +23,7 @@ type Request = {
   Options: Record<string, string>
   Labels: Record<string, string>
 }
-type Listed = Request & { Id: string }
+type Listed = Request & { Id: string; Scope: string }
 
 /**
  * Passes for dockerd on its socket: the three calls of its API that are about networks, with the statuses and error bodies of 28.5, and
@@ -97,7 +97,9 @@ export class FakeDocker {
       ipv6: [],
       created: Date.now(),
     }
-    await this.store.write([{ table: 'network', id, value: this.admit(value) }])
+    const { name } = request.Options
+    const shared = name === undefined ? value : { ...value, shared: name }
+    await this.store.write([{ table: 'network', id, value: this.admit(shared) }])
     this.#networks.set(request.Name, { ...plain, ...request, Id: id })
     return id
   }
@@ -148,6 +150,7 @@ class Forbidden extends Error {}
 const gatewayOf = ({ Subnet }: Pool) => Subnet.replace(/0\/16$/, '1')
 
 const plain = {
+  Scope: 'local',
   Internal: false,
   Attachable: false,
   EnableIPv6: false,

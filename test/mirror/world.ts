@@ -147,7 +147,12 @@ export class Host {
   #carryOut(deed: Decision['deeds'][number]): void {
     if (deed.do === 'create') {
       if (this.#taken(deed.net)) return
-      this.engine.set(`${this.name}-${this.#world.count++}`, { ...deed, used: false })
+      const id = `${this.name}-${this.#world.count++}`
+      this.engine.set(id, { ...deed, used: false })
+      this.ledger = {
+        ...this.ledger,
+        bound: new Map([...this.ledger.bound, [deed.birth, { id, net: deed.net }]]),
+      }
     } else if (!this.engine.get(deed.id)?.used) this.engine.delete(deed.id)
   }
 }
