@@ -11,7 +11,7 @@ const COUNT = 3
 /** Milliseconds in which every host knows what another one told, on a machine that may stand still for a second. */
 const KNOWN = 15_000
 /** Milliseconds until a host that is gone is taken for dead. */
-const DEAD = 60_000
+const DEAD = 120_000
 
 const addressOf = (index: number) => `10.250.0.${index + 1}`
 const seeds = Array.from({ length: COUNT }, (_, index) => addressOf(index)).join()
