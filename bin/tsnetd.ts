@@ -77,6 +77,7 @@ async function main(): Promise<void> {
   kernel.watch(() => doorbell.ring())
   befriendFirewalld().catch(error => log.error({ err: error }, "firewalld doesn't know tsnet's bridges"))
 
+  const unsettled = (err: unknown) => log.error({ err }, 'what other hosts told is not in the kernel yet')
   const spans = (mode: string) => modes[mode]?.elsewhere !== undefined
   if (cluster) {
     mirror = new Mirror({
@@ -96,11 +97,11 @@ async function main(): Promise<void> {
       spans,
       run: '/run/tsnet',
       moved: ({ places, members }) => {
-        if (places.length > 0) void engine.moved(places)
-        if (members.length > 0) void engine.joined(members)
+        if (places.length > 0) engine.moved(places).catch(unsettled)
+        if (members.length > 0) engine.joined(members).catch(unsettled)
       },
       heard: () => {
-        void settler.settle('everything')
+        settler.settle('everything').catch(unsettled)
         mirror?.complete()
       },
       log,

@@ -113,23 +113,23 @@ export class Settler {
       const facts = await kernel.facts()
       this.#shortcut = facts.shortcut
       const wanted = this.#possible(everything(this.#view, ground, facts))
-      const here = this.#here()
+      const here = this.#here(this.#view.records.networks.keys())
       return {
         wanted,
         present: await kernel.read({ owned: true, rows: wanted.map(each => each.row) }),
         here,
       }
     }
-    const here = this.#here()
+    const here = this.#here(touch.networks)
     this.#shortcut ??= (await kernel.facts()).shortcut
     const wanted = this.#possible(touched(this.#view, touch))
     const rows = [...wanted.map(each => each.row), ...this.#before(touch)]
     return { wanted, present: rows.length > 0 ? await kernel.read({ owned: false, rows }) : [], here }
   }
 
-  /** Networks whose own rows are wanted now. */
-  #here(): Set<string> {
-    const networks = [...this.#view.records.networks.values()]
+  /** Those of these networks whose own rows are wanted now. */
+  #here(ids: Iterable<string>): Set<string> {
+    const networks = [...ids].flatMap(id => this.#view.records.networks.get(id) ?? [])
     return new Set(networks.filter(each => inhabited(this.#view, each)).map(({ id }) => id))
   }
 

@@ -95,6 +95,10 @@ export class Agent extends EventEmitter<Happenings> {
     return [...this.#state.members.values()]
   }
 
+  member(name: string): Readonly<Member> | undefined {
+    return this.#state.members.get(name)
+  }
+
   get self(): Readonly<Member> {
     return this.#state.self
   }

@@ -148,10 +148,6 @@ export class Cluster {
     return this.#pools.portion(pool)
   }
 
-  members(): Readonly<Member>[] {
-    return this.#agent.members()
-  }
-
   /** Containers go on when the daemon ends, so this is no farewell: what this host said stays true. */
   async close(): Promise<void> {
     clearTimeout(this.#timer)
@@ -210,7 +206,7 @@ export class Cluster {
   }
 
   #nameOf(host: string): string {
-    const member = this.#agent.members().find(({ name }) => name === host)
+    const member = this.#agent.member(host)
     return (member && decodeTags(member.meta).host) ?? host
   }
 
@@ -255,7 +251,7 @@ export class Cluster {
   }
 
   #send(via: Via, to: string, bytes: Buffer): void {
-    const member = this.#agent.members().find(({ name }) => name === to)
+    const member = this.#agent.member(to)
     if (!member) return
     const message = enclose(via, this.#table.origin, bytes)
     if (via === 'stream') this.#agent.sendReliably(member.endpoint, message)
