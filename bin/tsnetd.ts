@@ -11,7 +11,7 @@ import { Settler } from '../core/settle.ts'
 import { driverMethods } from '../driver/methods.ts'
 import { Ipam } from '../ipam/ipam.ts'
 import { ipamMethods } from '../ipam/methods.ts'
-import { befriendFirewalld, mtuOf, openKernel } from '../kernel/index.ts'
+import { befriendFirewalld, openKernel } from '../kernel/index.ts'
 import { ground } from '../modes/firewall.ts'
 import { modes } from '../modes/index.ts'
 import { vniOf } from '../modes/overlay.ts'
@@ -41,7 +41,7 @@ async function main(): Promise<void> {
     among?.tell(changes)
     mirror?.tell(changes)
   })
-  const peers = new PeerTable(cluster && underlay(cluster, mtuOf(cluster.vtep) ?? 1500))
+  const peers = new PeerTable(cluster && underlay(cluster))
   const kernel = await openKernel({ log: words => log.warn(words) })
   const { ephemeral } = await kernel.facts()
 

@@ -1,12 +1,14 @@
 import { isIPv4 } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { Refused } from '../../core/errors.ts'
 import type { Store, Underlay } from '../../core/faces.ts'
 import type { PeerTable } from '../../core/peers.ts'
 import type { Change as RecordChange } from '../../core/records.ts'
 import type { Log } from '../../core/settle.ts'
 import { Agent, decodeTags, encodeTags, type Member } from '../../gossip/index.ts'
 import type { Portion } from '../../ipam/portion.ts'
+import { mtuOf } from '../../kernel/index.ts'
 import {
   type Change,
   type Entry,
@@ -301,7 +303,10 @@ export class Cluster {
   }
 }
 
-/** This host's side of every tunnel. */
-export function underlay({ vtep, vxlanPort }: ClusterSettings, mtu: number): Underlay {
+/** This host's side of every tunnel. Refused when no link has its address. */
+export function underlay({ vtep, vxlanPort }: ClusterSettings): Underlay {
+  const mtu = mtuOf(vtep)
+  if (mtu === undefined)
+    throw new Refused(`TSNET_VTEP can't be "${vtep}": it has to be an address of one of this host's links`)
   return { ...(isIPv4(vtep) ? { ipv4: vtep } : { ipv6: vtep }), mtu, port: vxlanPort }
 }
