@@ -120,7 +120,6 @@ async function exchange(): Promise<void> {
     const isNamespace = async () => true
     const engine = new Engine({
       kernel: counting,
-      store,
       settler,
       modes,
       peers,

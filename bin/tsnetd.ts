@@ -61,7 +61,7 @@ async function main(): Promise<void> {
   })
   const now = Date.now
   const admit = (network: Network) => mirror?.admit(network) ?? network
-  const engine = new Engine({ kernel, store, settler, modes, peers, ephemeral, now, log, admit, isNamespace })
+  const engine = new Engine({ kernel, settler, modes, peers, ephemeral, now, log, admit, isNamespace })
   const ipam = new Ipam({
     store,
     clock: Date.now,

@@ -13,7 +13,6 @@ import type {
   Peers,
   Place,
   Sandbox,
-  Store,
 } from './faces.ts'
 import { macOf } from './mac.ts'
 import { overlapping } from './overlap.ts'
@@ -26,7 +25,6 @@ import { Turns } from './turns.ts'
 
 export type EngineParts = {
   kernel: Kernel
-  store: Store
   settler: Settler
   modes: Modes
   /** The settler's. */
@@ -89,7 +87,7 @@ export class Engine implements Networks {
       const network = this.network(id)
       if (!network) return
       const endpoints = [...this.#records.endpoints.values()].filter(each => each.network === id)
-      await this.#forget([
+      this.#forget([
         { table: 'network', id },
         ...endpoints.map(each => ({ table: 'endpoint', id: each.id }) as const),
       ])
@@ -115,21 +113,20 @@ export class Engine implements Networks {
 
   deleteEndpoint(id: string): Promise<void> {
     return this.#turns.take(id, async () => {
-      if (this.endpoint(id)) await this.#forget([{ table: 'endpoint', id }])
+      if (this.endpoint(id)) this.#forget([{ table: 'endpoint', id }])
     })
   }
 
   /**
-   * Answers before the record is on disk, and whoever asks next for this endpoint waits for it. What a crash in between loses
-   * is that a pair which died with its sandbox must not come back: one link too many until Docker's own list settles it.
+   * Answers before the record is on disk. What a crash in between loses is that a pair which died with its sandbox must not come
+   * back: one link too many until Docker's own list settles it.
    */
   join(id: string, sandbox: string): Promise<Sandbox> {
     return this.#turns.take(id, async () => {
       const endpoint = this.#endpointOf(id)
       const network = this.#networkOf(endpoint.network)
-      const written = this.#parts.store.write([{ table: 'endpoint', id, value: { ...endpoint, sandbox } }])
-      this.#turns
-        .take(id, () => written)
+      this.#parts.settler.store
+        .write([{ table: 'endpoint', id, value: { ...endpoint, sandbox } }])
         .catch(error => this.#parts.log.error({ err: error }, 'a join was not recorded'))
       return this.#mode(network).sandbox(network, endpoint)
     })
@@ -232,29 +229,38 @@ export class Engine implements Networks {
   async #unpublish(endpoint: Endpoint): Promise<void> {
     if (endpoint.published.length === 0) return
     const value = { ...endpoint, published: [] }
-    await (await this.#write({ table: 'endpoint', id: endpoint.id, value }))()
+    await this.#done(this.#write({ table: 'endpoint', id: endpoint.id, value }))
   }
 
   /** Writes one record and settles it; if the kernel turns it down, the record is what it was before. */
   async #change(change: Extract<Change, { table: 'network' | 'endpoint' }>): Promise<void> {
     const before = this.#valueOf(change)
-    const [failure] = await (await this.#write(change))()
+    const [failure] = await this.#done(this.#write(change))
     if (!failure) return
-    await (await this.#write(undo(change, before)))()
+    await this.#done(this.#write(undo(change, before)))
     throw failure
   }
 
   /**
-   * Takes something away and doesn't wait for the kernel: the record is what counts, and whoever asks for the same name, address or
-   * link next is settled after this. What the kernel still holds is logged and tried again.
+   * Takes something away and waits for nothing: whoever asks for the same name, address or link next is settled after this, what the
+   * kernel still holds is tried again, and what a power cut keeps in the records Docker's own list takes away.
    */
-  async #forget(changes: readonly Change[]): Promise<void> {
-    const settled = await this.#write(...changes)
-    settled().catch(error => this.#parts.log.error({ err: error }, 'what was removed is still in the kernel'))
+  #forget(changes: readonly Change[]): void {
+    this.#done(this.#write(...changes)).catch(error =>
+      this.#parts.log.error({ err: error }, 'what was removed is still there'),
+    )
   }
 
-  /** Resolves when the changes are on disk, with what settles them. */
-  async #write(...changes: readonly Change[]): Promise<() => Promise<StepError[]>> {
+  /** Resolves when the changes are on disk and in the kernel. What could not be recorded must not be in the kernel either. */
+  async #done({ written, settled }: Doing): Promise<StepError[]> {
+    const [disk, kernel] = await Promise.allSettled([written, settled])
+    if (disk.status === 'rejected') await this.#parts.settler.settle('everything')
+    for (const each of [disk, kernel]) if (each.status === 'rejected') throw each.reason
+    return await settled
+  }
+
+  /** Begins to write and to settle side by side: what a crash leaves in the kernel without a record, the next start takes away. */
+  #write(...changes: readonly Change[]): Doing {
     const touch: Touch = {
       ...nothing,
       homes: changes.flatMap(change => this.#subject(change)?.network ?? []),
@@ -263,8 +269,7 @@ export class Engine implements Networks {
       endpoints: changes.flatMap(change => (change.table === 'endpoint' ? change.id : [])),
       before: changes.flatMap(change => this.#rowsOf(change)),
     }
-    await this.#parts.store.write(changes)
-    return () => this.#parts.settler.settle(touch)
+    return { written: this.#parts.settler.store.write(changes), settled: this.#parts.settler.settle(touch) }
   }
 
   #rowsOf(change: Change): Row[] {
@@ -345,9 +350,12 @@ export class Engine implements Networks {
   }
 
   get #records() {
-    return this.#parts.store.records
+    return this.#parts.settler.store.records
   }
 }
+
+/** A change on its way to the disk and to the kernel. */
+type Doing = { written: Promise<void>; settled: Promise<StepError[]> }
 
 function undo(change: Change, before: Network | Endpoint | undefined): Change {
   return { table: change.table, id: change.id, ...(before && { value: before }) } as Change

@@ -1,3 +1,4 @@
+import { ahead } from './ahead.ts'
 import { everything, type Modes, plain, type Touch, touched, type View } from './desired.ts'
 import { diff } from './diff.ts'
 import { everOfPlaces, inhabited, memberRow, spared } from './elsewhere.ts'
@@ -36,10 +37,12 @@ export type SettlerParts = {
 
 /**
  * The one loop: wanted rows from the records, present rows from the kernel, the difference applied. Single-flight: asks
- * that come during a run are answered by the next, which begins after their records were durable. That is all the
+ * that come during a run are answered by the next, which begins after their records were there. That is all the
  * concurrency there is between requests and the kernel.
  */
 export class Settler {
+  /** Shows at once what is being written to it: write here what is to be settled meanwhile. */
+  readonly store: Store
   readonly #parts: SettlerParts
   readonly #view: View
   #asks: Ask[] = []
@@ -50,14 +53,9 @@ export class Settler {
 
   constructor(parts: SettlerParts) {
     this.#parts = parts
-    const { store, modes, peers = alone } = parts
-    this.#view = {
-      get records() {
-        return store.records
-      },
-      modes,
-      peers,
-    }
+    const { modes, peers = alone } = parts
+    this.store = ahead(parts.store)
+    this.#view = { records: this.store.records, modes, peers }
   }
 
   /** Resolves, after the first run that began after this call, with the failed steps on rows of this touch. */

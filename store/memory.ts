@@ -1,5 +1,5 @@
 import type { Store } from '../core/faces.ts'
-import { applyChange, emptyRecords } from './apply.ts'
+import { applyChange, emptyRecords } from '../core/records.ts'
 
 /** Passes for the store on disk in everything but the disk: what is written is a copy, and shows a turn later. */
 export function memoryStore(records = emptyRecords()): Store {

@@ -100,7 +100,6 @@ export class Host extends Plug {
     this.settler = new Settler({ kernel: this.kernel, store, modes, peers, ground: ground(), log })
     this.engine = new Engine({
       kernel: this.kernel,
-      store,
       settler: this.settler,
       modes,
       peers,

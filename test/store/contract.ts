@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import type { Store } from '../../core/faces.ts'
 import type { Change, Pool } from '../../core/records.ts'
-import { applyChange, emptyRecords } from '../../store/apply.ts'
+import { applyChange, emptyRecords } from '../../core/records.ts'
 
 const pool = (id: string, range?: string): Pool => ({
   id,

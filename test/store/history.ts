@@ -1,5 +1,5 @@
 import type { Change, Endpoint, Records } from '../../core/records.ts'
-import { applyChange, emptyRecords } from '../../store/apply.ts'
+import { applyChange, emptyRecords } from '../../core/records.ts'
 
 /** A history that every process can work out: the changes of the nth write, and what is recorded after it. */
 

@@ -27,7 +27,6 @@ export class World {
     const { settler } = this
     this.engine = new Engine({
       kernel,
-      store,
       settler,
       modes,
       peers,
