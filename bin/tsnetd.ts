@@ -63,7 +63,7 @@ async function main(): Promise<void> {
   const admit = (network: Network) => mirror?.admit(network) ?? network
   const engine = new Engine({ kernel, settler, modes, peers, ephemeral, now, log, admit, isNamespace })
   const ipam = new Ipam({
-    store,
+    store: settler.store,
     clock: Date.now,
     routes: async () => linkSubnets(),
     seed: machineId(),

@@ -209,10 +209,14 @@ async function withoutAnswers(bed: Bed, work: () => Promise<void>): Promise<void
   }
 }
 
+/** What holds rules in nft's list: iptables-nft makes its own at the first question about them, which may come after a boot or not. */
+const FRAME = /^\s*(table |chain |type |\})/
+
 /** Docker's own bridge has another MAC after each boot. */
 function lasting(found: Snapshot): Snapshot {
   const topics = Object.entries(found).map(
-    ([topic, lines]) => [topic, lines.filter(line => !line.includes('docker0'))] as const,
+    ([topic, lines]) =>
+      [topic, lines.filter(line => !line.includes('docker0') && !FRAME.test(line))] as const,
   )
   return Object.fromEntries(topics)
 }
