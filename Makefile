@@ -15,6 +15,7 @@ to_build := npm:npm cc:gcc cc:libc6-dev
 to_build += $(if $(shell /sbin/ldconfig -p | grep libatomic.so.1),,libatomic.so.1:libatomic1)
 to_run := nft:nftables
 to_test := iptables:iptables serf:serf ps:procps conntrack:conntrack strace:strace busybox:busybox-static ip:iproute2 unshare:util-linux
+to_bench := iperf3:iperf3
 
 define install
 	@set -e; packages="$(call missing,$(1))"; [ -z "$$packages" ] || { \
@@ -72,7 +73,7 @@ check: node_modules/.package-lock.json
 	node_modules/.bin/biome check .
 
 bench: dist/tsnetd
-	$(call install,$(to_run) $(to_test))
+	$(call install,$(to_run) $(to_test) $(to_bench))
 	$(node) bench/all.ts
 
 clean:
