@@ -59,10 +59,11 @@ const split = (text: string) => text.split('\n').map(normalise).filter(Boolean).
 
 /**
  * Drops what differs between two looks at the same state: counters, dates, interface numbers, lifetimes, and whether a cable is
- * plugged into a bridge just now (the kernel gives its multicast route late).
+ * plugged into a bridge just now (the kernel gives its multicast route late). dockerd puts its jump to DOCKER-USER in anew with each
+ * network, and twice when two are made at once.
  */
 function normalise(line: string): string {
-  if (line.startsWith('#') || line.startsWith('multicast ff00::/8')) return ''
+  if (line.startsWith('#') || line.startsWith('multicast ff00::/8') || / DOCKER-USER$/.test(line)) return ''
   return line
     .replace(/NO-CARRIER,|,LOWER_UP| linkdown\b| state \S+/g, '')
     .replace(/^\d+: /, '')
