@@ -28,6 +28,8 @@ onDocker('in parallel', bed => {
       await eventually(async () => {
         assert.deepEqual(changes(before, await snapshot(bed.host)), [], 'they left something behind')
       }, 60_000)
+      // Its count of a network's endpoints goes up twice where two of them begin at once (atomicIncDecEpCnt); a start counts anew.
+      if (bed.engine === '20.10') await bed.host.restart(bed.host.dockerd)
     })
   })
 })
