@@ -6,7 +6,7 @@
 
 node := node_modules/.bin/node
 mocha := $(node) node_modules/mocha/bin/mocha.js
-sources := $(shell find bin core driver gossip ipam kernel modes netlink store vxlan-fdb -name '*.ts' -not -path '*/node_modules/*')
+sources := $(shell find bin cli core driver gossip ipam kernel modes netlink store vxlan-fdb -name '*.ts' -not -path '*/node_modules/*')
 
 # Debian packages of the commands that are missing here: `command:package` pairs.
 missing = $(foreach pair,$(1),$(if $(shell command -v $(firstword $(subst :, ,$(pair)))),,$(lastword $(subst :, ,$(pair)))))
@@ -25,7 +25,7 @@ define install
 endef
 
 .PHONY: all run test test-docker check bench clean
-all: dist/tsnetd
+all: dist/tsnetd dist/tsnet
 
 # `npm ci` refuses a lock file without the packages of platforms that the registry at hand doesn't offer.
 node_modules/.package-lock.json: package.json package-lock.json netlink/package.json
@@ -48,23 +48,28 @@ dist/tsnetd: $(sources) bin/launcher bin/absent.cjs netlink/dist/netlink.node di
 	@install netlink/dist/netlink.node dist/
 	@install bin/launcher $@
 
+dist/tsnet: $(sources) bin/launcher dist/node
+	@mkdir -p dist
+	node_modules/.bin/esbuild bin/tsnet.ts --bundle --minify-syntax --minify-whitespace --platform=node --format=esm --target=node26 --outdir=dist --log-level=warning
+	@install bin/launcher $@
+
 dist/node: node_modules/.package-lock.json
 	@mkdir -p dist/lib
 	@install $(node) $@
 	@install -m 644 "$$(/sbin/ldconfig -p | sed -n 's/.*libatomic.so.1 .* => //p' | head -n 1)" dist/lib/
 
-run: dist/tsnetd
+run: all
 	$(call install,$(to_run))
 	@[ "$$(id -u)" = 0 ] || { echo "tsnetd changes the host's network, so it runs as root: use 'sudo make run'." >&2; exit 1; }
 	@command -v dockerd >/dev/null || [ -S /var/run/docker.sock ] || { echo "Docker is missing: get it with 'apt-get install docker.io', then 'make run' again." >&2; exit 1; }
 	exec dist/tsnetd
 
-test: check dist/tsnetd
+test: check all
 	$(call install,$(to_run) $(to_test))
 	$(mocha) --ignore 'test/docker/**' 'test/**/*.test.ts'
 
 # Real engines, 20.10 and 28.5, as hosts in namespaces; the first run fetches them (700 MB unpacked, into .cache/).
-test-docker: dist/tsnetd
+test-docker: all
 	$(call install,$(to_run) $(to_test))
 	$(mocha) 'test/docker/*.test.ts'
 
@@ -72,7 +77,7 @@ check: node_modules/.package-lock.json
 	node_modules/.bin/tsc --noEmit
 	node_modules/.bin/biome check .
 
-bench: dist/tsnetd
+bench: all
 	$(call install,$(to_run) $(to_test) $(to_bench))
 	$(node) bench/all.ts
 

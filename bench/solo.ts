@@ -42,6 +42,7 @@ export class Solo {
     const [socket, state] = [join(this.folder, 'tsnet.sock'), join(this.folder, 'state')]
     const env = {
       TSNET_SOCKET: socket,
+      TSNET_API: join(this.folder, 'api.sock'),
       TSNET_STATE: state,
       TSNET_DOCKER: join(this.folder, 'no-docker.sock'),
     }

@@ -10,6 +10,11 @@ export const settings = {
     fallback: '/run/docker/plugins/tsnet.sock',
     meaning: 'where Docker finds the driver',
   },
+  api: {
+    env: 'TSNET_API',
+    fallback: '/run/tsnet/tsnet.sock',
+    meaning: 'where tsnet finds the daemon',
+  },
   state: { env: 'TSNET_STATE', fallback: '/var/lib/tsnet', meaning: 'folder of the durable records' },
   docker: {
     env: 'TSNET_DOCKER',

@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
-import { constants, networkInterfaces, setPriority } from 'node:os'
+import { constants, hostname, networkInterfaces, setPriority } from 'node:os'
+import { dirname } from 'node:path'
 import { pino } from 'pino'
+import { cliMethods } from '../cli/methods.ts'
 import { Engine } from '../core/engine.ts'
 import { Refused } from '../core/errors.ts'
 import type { Method, MethodTable } from '../core/methods.ts'
@@ -15,6 +17,7 @@ import { befriendFirewalld, openKernel } from '../kernel/index.ts'
 import { ground } from '../modes/firewall.ts'
 import { modes } from '../modes/index.ts'
 import { vniOf } from '../modes/overlay.ts'
+import manifest from '../package.json' with { type: 'json' }
 import { openStore } from '../store/open.ts'
 import { Cluster, underlay } from './cluster/index.ts'
 import { telling } from './cluster/own.ts'
@@ -22,6 +25,7 @@ import { clusterSettings } from './cluster/settings.ts'
 import { Doorbell } from './doorbell.ts'
 import { docker } from './mirror/docker.ts'
 import { Mirror } from './mirror/index.ts'
+import { Desk } from './operator.ts'
 import { Reconciler } from './reconcile.ts'
 import { serve } from './serve.ts'
 import { readSettings } from './settings.ts'
@@ -30,6 +34,7 @@ import { readSettings } from './settings.ts'
 async function main(): Promise<void> {
   process.title = 'tsnetd'
   comeFirst()
+  const started = Date.now()
   const settings = readSettings(process.argv.slice(2), process.env)
   const log = pino({ level: settings.log, base: null })
   const cluster = await clusterSettings(settings)
@@ -95,7 +100,7 @@ async function main(): Promise<void> {
       peers,
       networks: mirror,
       spans,
-      run: '/run/tsnet',
+      run: dirname(settings.api),
       moved: ({ places, members }) => {
         if (places.length > 0) engine.moved(places).catch(unsettled)
         if (members.length > 0) engine.joined(members).catch(unsettled)
@@ -115,6 +120,18 @@ async function main(): Promise<void> {
     methods: noticed(methods, () => reconciler.touch()),
     log,
   })
+  const desk = new Desk({
+    version: manifest.version,
+    started,
+    state: settings.state,
+    ...(disk.complaint !== undefined && { complaint: disk.complaint }),
+    docker: settings.docker,
+    settler,
+    peers,
+    cluster: () => among,
+    name: hostname(),
+  })
+  const api = await serve({ path: settings.api, methods: cliMethods(desk), log })
   reconciler.start()
   mirror?.start()
   log.info({ socket: settings.socket, state: settings.state }, 'tsnetd serves')
@@ -123,7 +140,7 @@ async function main(): Promise<void> {
     reconciler.close()
     mirror?.close()
     doorbell.close()
-    await server.close()
+    await Promise.all([server.close(), api.close()])
     await among?.close()
     await kernel.close()
     await store.close()

@@ -68,8 +68,13 @@ export class Settler {
 
   /** What a run over everything would do now. */
   async plan(): Promise<Step[]> {
-    const { wanted, present } = await this.#compare('everything')
+    const { wanted, present } = await this.look()
     return this.#steps('everything', wanted, present)
+  }
+
+  /** What is wanted in the kernel now, and what is there. */
+  look(): Promise<{ wanted: Wanted[]; present: Row[] }> {
+    return this.#compare('everything')
   }
 
   #steps(touch: Touch | 'everything', wanted: readonly Wanted[], present: readonly Row[]): Step[] {

@@ -1,7 +1,13 @@
 import type Docker from 'dockerode'
 
 /** What Docker holds of what it asked us for. */
-export type Listed = { networks: Set<string>; endpoints: Set<string>; pools: ListedPool[] }
+export type Listed = {
+  networks: Set<string>
+  endpoints: Set<string>
+  pools: ListedPool[]
+  /** What people call them: networks by id, endpoints (by their containers) by id. */
+  names: Map<string, string>
+}
 
 /** One subnet of a network, with every address that Docker knows to be in use on that network. */
 export type ListedPool = { subnet: string; range?: string; addresses: Set<string> }
@@ -20,6 +26,7 @@ export async function listed(docker: Docker): Promise<Listed> {
     networks: new Set(networks.map(each => each.Id)),
     endpoints: new Set(networks.flatMap(each => containers(each).map(one => one.EndpointID))),
     pools: networks.flatMap(poolsOf),
+    names: new Map(networks.flatMap(namesOf)),
   }
 }
 
@@ -34,6 +41,11 @@ async function inspect(docker: Docker, id: string): Promise<Docker.NetworkInspec
 }
 
 const containers = (network: Docker.NetworkInspectInfo) => Object.values(network.Containers ?? {})
+
+const namesOf = (network: Docker.NetworkInspectInfo): [string, string][] => [
+  [network.Id, network.Name],
+  ...containers(network).map((one): [string, string] => [one.EndpointID, one.Name]),
+]
 
 type Config = {
   Subnet?: string

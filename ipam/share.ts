@@ -88,6 +88,11 @@ export class Share {
     return this.#step({ type: 'want', kept: here ? blocks : 0 })
   }
 
+  /** An operator says that a host is gone for good, and that this one succeeds it. */
+  forget(host: string): Effect[] {
+    return this.#step({ type: 'forget', host })
+  }
+
   elsewhere(): Effect[] {
     return this.#step({ type: 'elsewhere' })
   }

@@ -70,9 +70,9 @@ const chains: ChainRow[] = [
   },
   {
     kind: 'chain',
-    name: 'tunnel',
+    name: 'underlay',
     hook: 'type filter hook input priority filter - 5',
-    // VXLAN knows no password: whoever may send to the port could put frames into a network. Packets of others who use the same
+    // Not called after the tunnel, which is a word of newer nft's own. VXLAN knows no password: whoever may send to the port could put frames into a network. Packets of others who use the same
     // UDP port, as Docker's own overlay does, are told apart by their VNI: the three bytes behind UDP's header and four more.
     rules: [
       `udp dport . @th,96,24 @vnis ip saddr != @${MEMBERS[4]} drop`,

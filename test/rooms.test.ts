@@ -4,7 +4,8 @@ import { dirname, join, relative, resolve } from 'node:path'
 
 /** Which room may look into which; `bin` joins the parts, so nobody looks into `bin`. */
 const arrows: Record<string, readonly string[]> = {
-  bin: ['core', 'driver', 'gossip', 'ipam', 'kernel', 'modes', 'store', 'vxlan-fdb'],
+  bin: ['cli', 'core', 'driver', 'gossip', 'ipam', 'kernel', 'modes', 'store', 'vxlan-fdb'],
+  cli: ['core'],
   driver: ['core'],
   ipam: ['core'],
   modes: ['core'],

@@ -1,6 +1,7 @@
 import { isIPv4 } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import type { ClusterStatus, Forgotten, Member as Listed } from '../../cli/answers.ts'
 import { Refused } from '../../core/errors.ts'
 import type { Store, Underlay } from '../../core/faces.ts'
 import type { PeerTable } from '../../core/peers.ts'
@@ -27,8 +28,10 @@ import {
   writeHost,
 } from '../../vxlan-fdb/index.ts'
 import { toBytes } from './addresses.ts'
+import { Keys, ringOf, writeRing } from './keys.ts'
 import { Memory } from './memory.ts'
 import { type Moves, takeOver, vteps } from './others.ts'
+import { type Elsewhere, endpointsElsewhere, membersOf } from './overview.ts'
 import { Own } from './own.ts'
 import { Pools } from './pools.ts'
 import type { ClusterSettings } from './settings.ts'
@@ -59,6 +62,8 @@ const LABEL = 'tsnet'
 
 /** Milliseconds that a request for an address waits for a block: Docker's waits for us. */
 const PATIENCE = 15_000
+/** Milliseconds that another host has for an order about gossip keys. */
+const OBEDIENCE = 5_000
 /** Milliseconds between two looks at what the owners of pools haven't answered. */
 const REMINDER = 200
 
@@ -73,6 +78,8 @@ export class Cluster {
   readonly #memory: Memory
   readonly #own: Own
   readonly #pools: Pools
+  /** Gossip keys of all hosts. */
+  readonly keys: Keys
   readonly #duties: Duties = {
     direct: ({ to, bytes }) => this.#send('direct', to, bytes),
     stream: ({ to, bytes }) => this.#send('stream', to, bytes),
@@ -100,6 +107,7 @@ export class Cluster {
     this.#memory = memory
     this.#own = new Own(parts.store, parts.spans)
     this.#pools = this.#makePools()
+    this.keys = this.#makeKeys()
     this.#reminder = setInterval(() => this.#pools.tick(performance.now()), REMINDER).unref()
     this.#listen()
   }
@@ -113,7 +121,7 @@ export class Cluster {
     const agent = await Agent.open({
       name: origin,
       bind: settings.bind,
-      keys: settings.keys,
+      keys: ringOf(settings.keys, memory.text('keyring')),
       label: LABEL,
       seeds: settings.seeds,
       meta: encodeTags({ host: hostname().slice(0, 64), key: signer.publicKey.toString('base64url') }),
@@ -148,6 +156,61 @@ export class Cluster {
   /** What of a pool is this host's to give; undefined when all of it is. */
   portion(pool: string): Portion | undefined {
     return this.#pools.portion(pool)
+  }
+
+  status(): ClusterStatus {
+    const { bind, vtep, vxlanPort } = this.#parts.settings
+    const all = this.#agent.members()
+    return {
+      host: this.#table.origin,
+      bind: `${bind.address}:${bind.port}`,
+      tunnel: { ends: [vtep], port: vxlanPort, mtu: this.#parts.peers.self?.mtu ?? 0 },
+      members: { alive: all.filter(({ status }) => status === 'alive').length, known: this.members().length },
+      complete: this.#agreed,
+      keys: this.#agent.keyring.list().length,
+    }
+  }
+
+  /** All hosts that were ever heard of and that nobody was told to forget, this one first. */
+  members(): Listed[] {
+    const all = membersOf(this.#table, this.#agent, host => this.#nameOf(host), performance.now())
+    return all.filter(({ host }) => !this.#isForgotten(host))
+  }
+
+  /** Endpoints of all networks on other hosts. */
+  elsewhere(): Elsewhere[] {
+    return endpointsElsewhere(this.#table, host => this.#nameOf(host))
+  }
+
+  /**
+   * The operator's word that a host is gone for good: everybody drops its records, this host succeeds it in the pools. When it comes back
+   * it has nothing of what it had.
+   * @throws Refused for a host that isn't known, for this one, and without `force` for one that answers.
+   */
+  forget(words: string, force: boolean): Forgotten {
+    const { host, name, state } = this.#meant(words)
+    if (state === 'self') throw new Refused(`${name} is this host: ask another one to forget it`)
+    if (!force && (state === 'alive' || state === 'suspect'))
+      throw new Refused(
+        `host ${name} answers; a host that is forgotten while it runs loses its addresses to others. Stop its tsnetd first, or use --force`,
+      )
+    this.#pools.forget(host)
+    this.#feed({ type: 'forget', origin: host })
+    this.#parts.log.warn({ host, name }, 'a host is forgotten by order of the operator')
+    return { host, name }
+  }
+
+  #meant(words: string): Listed {
+    const all = this.members()
+    const found = all.filter(({ host, name }) => host === words || name === words)
+    if (found.length > 1)
+      throw new Refused(
+        `several hosts are called ${words}: give the id, ${found.map(({ host }) => host).join(' or ')}`,
+      )
+    const [one] = found
+    if (!one)
+      throw new Refused(`no host is called ${words}; there are ${all.map(({ name }) => name).join(', ')}`)
+    return one
   }
 
   /** Containers go on when the daemon ends, so this is no farewell: what this host said stays true. */
@@ -200,11 +263,38 @@ export class Cluster {
     const { bind, seeds } = this.#parts.settings
     const elsewhere = seeds.filter(({ address, port }) => address !== bind.address || port !== bind.port)
     if (elsewhere.length > 0 && !this.#agreed) return undefined
-    const { logs, fences, origin } = this.#table
+    const { logs, origin } = this.#table
     const heard = [...logs.values()].flatMap(log => (log.key ? log.origin : []))
     const all = new Set([...heard, ...this.#agent.members().map(({ name }) => name)])
     all.delete(origin)
-    return [...all].filter(host => (fences.get(host) ?? 0) <= (logs.get(host)?.fence ?? 0))
+    return [...all].filter(host => !this.#isForgotten(host))
+  }
+
+  #isForgotten(host: string): boolean {
+    const { logs, fences } = this.#table
+    return (fences.get(host) ?? 0) > (logs.get(host)?.fence ?? 0)
+  }
+
+  #makeKeys(): Keys {
+    const agent = this.#agent
+    const { settings } = this.#parts
+    return new Keys({
+      self: this.#table.origin,
+      keyring: agent.keyring,
+      keep: keys => this.#memory.set('keyring', writeRing(settings.keys, keys)),
+      send: (host, message) => {
+        const member = agent.member(host)
+        if (member) agent.sendReliably(member.endpoint, message)
+      },
+      hosts: () => {
+        const others = this.members().filter(({ state }) => state !== 'self')
+        const names = (alive: boolean) =>
+          others.filter(({ state }) => (state === 'alive') === alive).map(({ host }) => host)
+        return { alive: names(true), away: names(false) }
+      },
+      nameOf: host => this.#nameOf(host),
+      patience: OBEDIENCE,
+    })
   }
 
   #nameOf(host: string): string {
@@ -228,6 +318,7 @@ export class Cluster {
     agent.on('join', () => this.#pools.meet())
     agent.on('forget', ({ member }) => this.#feed({ type: 'gone', id: member.name }))
     agent.on('user', ({ payload }) => {
+      if (this.keys.heard(payload)) return
       const message = disclose(payload)
       if (message) this.#feed({ type: 'received', ...message })
     })

@@ -18,6 +18,10 @@ export class Memory {
     return key
   }
 
+  text(id: string): string | undefined {
+    return this.#get(id)
+  }
+
   number(id: string): number {
     return Number(this.#get(id) ?? 0)
   }

@@ -40,10 +40,14 @@ function remoteOf(
 
 /** Tunnel end points of all others whose records are kept: of a host that seems dead too, for its containers may live. */
 export function vteps(table: Table): string[] {
-  return [...table.logs.keys()].flatMap(origin => {
-    const value = table.at(origin, { network: '', kind: kinds.host, key: '' })?.value
-    const host = value && readHost(value)
-    if (origin === table.origin || !host || host instanceof Malformed) return []
-    return [host.vtep4, host.vtep6].flatMap(end => (end ? toText(end) : []))
-  })
+  const others = [...table.logs.keys()].filter(origin => origin !== table.origin)
+  return others.flatMap(origin => tunnelEnds(table, origin))
+}
+
+/** Where an origin's tunnels end, by its own word. */
+export function tunnelEnds(table: Table, origin: string): string[] {
+  const value = table.at(origin, { network: '', kind: kinds.host, key: '' })?.value
+  const host = value && readHost(value)
+  if (!host || host instanceof Malformed) return []
+  return [host.vtep4, host.vtep6].flatMap(end => (end ? [toText(end)] : []))
 }

@@ -105,6 +105,11 @@ export class Pools {
     for (const open of this.#shares.values()) this.#do(open, share => share.agree(host))
   }
 
+  /** An operator says that a host is gone for good: this one succeeds it in every pool, once all others know. */
+  forget(host: string): void {
+    for (const open of this.#shares.values()) this.#do(open, share => share.forget(host))
+  }
+
   /** Networks of this host, or the hosts that are known, may have changed. */
   refresh(): void {
     if (this.#life === 0) return

@@ -43,13 +43,16 @@ const list = (text: string) =>
     .map(each => each.trim())
     .filter(each => each !== '')
 
-function readKey(text: string): Buffer {
+/** Refused for what is no key. */
+export function readKey(text: string): Buffer {
   const key = Buffer.from(text, 'base64')
   if (
     ![16, 24, 32].includes(key.length) ||
     key.toString('base64').replace(/=+$/, '') !== text.replace(/=+$/, '')
   )
-    throw new Refused('TSNET_KEY has to be base64 of 16, 24 or 32 bytes: `openssl rand -base64 32` makes one')
+    throw new Refused(
+      'a gossip key has to be base64 of 16, 24 or 32 bytes: `openssl rand -base64 32` makes one',
+    )
   return key
 }
 

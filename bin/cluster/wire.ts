@@ -13,3 +13,13 @@ export function disclose(payload: Buffer): { via: Via; from: string; bytes: Buff
   if (!via || payload.length < 17) return undefined
   return { via, from: payload.toString('hex', 1, 17), bytes: payload.subarray(17) }
 }
+
+/** Orders about gossip keys and the replies to them: JSON in a message of its own. */
+const KEYS = 0xe4
+
+export const encloseKeys = (message: object): Buffer =>
+  Buffer.concat([Buffer.of(KEYS), Buffer.from(JSON.stringify(message))])
+
+/** Undefined for what isn't one. */
+export const discloseKeys = (payload: Buffer): string | undefined =>
+  payload[0] === KEYS ? payload.toString('utf8', 1) : undefined

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { resolve } from 'node:path'
+import type * as answers from '../../cli/answers.ts'
 import { type Host, image, startHost } from '../bed/host.ts'
 import { eventually, until } from '../bed/until.ts'
 import { type Wire, wire } from '../bed/wire.ts'
@@ -6,6 +8,7 @@ import { Container } from './container.ts'
 import { during, pinging, progress, streaming } from './flows.ts'
 import { driver, engineNames, pings, who } from './support.ts'
 
+const TSNET = resolve(import.meta.dirname, '../../dist/tsnet')
 const KEY = Buffer.alloc(32, 7).toString('base64')
 const COUNT = 3
 /** Milliseconds in which every host knows what another one told, on a machine that may stand still for a second. */
@@ -125,6 +128,54 @@ if (driver === 'tsnet')
         })
       })
 
+      /** The operator's command on one host; its answer as JSON. */
+      const tsnet = async (index: number, ...words: string[]) =>
+        JSON.parse(await hostAt(index).exec(TSNET, ...words, '--json'))
+
+      it('tells its operator who is there and what is where', async () => {
+        await eventually(async () => {
+          const members: answers.Member[] = await tsnet(0, 'members')
+          assert.deepEqual(members.map(({ state }) => state).sort(), ['alive', 'alive', 'self'])
+          assert.deepEqual(
+            members.flatMap(({ tunnel }) => tunnel).sort(),
+            Array.from({ length: COUNT }, (_, at) => addressOf(at)),
+          )
+          const [shop]: answers.Network[] = await tsnet(1, 'networks')
+          assert.partialDeepStrictEqual(shop, {
+            name: 'shop',
+            mode: 'overlay',
+            here: 1,
+            elsewhere: COUNT - 1,
+          })
+          const endpoints: answers.Endpoint[] = await tsnet(2, 'endpoints')
+          assert.deepEqual(
+            endpoints.flatMap(({ addresses }) => addresses).sort(),
+            (await Promise.all(cast.map(box => box.address('shop')))).sort(),
+          )
+          assert.equal(endpoints.find(({ tunnel }) => !tunnel)?.container, 'box2')
+          const fdb: answers.FdbLine[] = await tsnet(0, 'fdb')
+          assert.deepEqual([fdb.length > 0, fdb.filter(({ state }) => state !== 'same')], [true, []])
+          assert.deepEqual(await tsnet(0, 'plan'), { steps: [] })
+        }, KNOWN)
+      })
+
+      it('changes its gossip key without losing a packet', async () => {
+        const flows = [pinging(boxAt(0), await boxAt(1).address('shop'))]
+        await during(flows, async () => {
+          const { keys }: answers.Keys = await tsnet(0, 'keys', 'install')
+          const made = keys.find(({ primary }) => primary === 0)?.key ?? ''
+          await tsnet(1, 'keys', 'use', made)
+          await tsnet(2, 'keys', 'remove', KEY)
+          const left: answers.Keys = await tsnet(0, 'keys', 'list', '--show')
+          assert.deepEqual(left, {
+            hosts: COUNT,
+            keys: [{ key: made, hosts: COUNT, primary: COUNT }],
+            trouble: [],
+          })
+          await progress(flows)
+        })
+      })
+
       it('knows a container no longer once it is gone, and a new one at once', async () => {
         const count = async (wanted: number) => assert.equal((await entries(0)).length, wanted)
         await eventually(() => count(COUNT - 1), KNOWN)
@@ -160,5 +211,17 @@ if (driver === 'tsnet')
         for (const host of hosts) await eventually(async () => assert.deepEqual(await named(host), []), DEAD)
         for (const index of hosts.keys())
           await eventually(async () => assert.doesNotMatch(await links(index), /ts[bvxy]-/), KNOWN)
+      })
+
+      it('forgets a host when it is told to, and takes it as a new one when it comes back', async () => {
+        const state = async (index: number, host: string) =>
+          (await tsnet(index, 'members')).find((each: answers.Member) => each.host === host)?.state
+        const { host } = (await tsnet(2, 'status')).cluster
+        await hostAt(2).tsnetd.kill()
+        await until('it to be missed', async () => (await state(0, host)) === 'dead', { deadline: DEAD })
+        await tsnet(0, 'forget', host)
+        await eventually(async () => assert.equal(await state(1, host), undefined), KNOWN)
+        await hostAt(2).tsnetd.start(hostAt(2).holder)
+        await eventually(async () => assert.equal(await state(1, host), 'alive'), DEAD)
       })
     })

@@ -400,7 +400,7 @@ export function suite(name: string, factory: () => Promise<Bed>): void {
       it('are told by port and VNI in the filter', async () => {
         const rule: ChainRow = {
           kind: 'chain',
-          name: 'tunnel',
+          name: 'underlay',
           hook: 'type filter hook input priority filter - 5',
           rules: ['udp dport . @th,96,24 @vnis drop'],
         }
