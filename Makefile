@@ -6,7 +6,7 @@
 
 node := node_modules/.bin/node
 mocha := $(node) node_modules/mocha/bin/mocha.js
-sources := $(shell find bin cli core driver gossip ipam kernel modes netlink store vxlan-fdb -name '*.ts' -not -path '*/node_modules/*')
+sources := $(shell find bin cli core driver gossip ipam kernel modes names netlink store vxlan-fdb -name '*.ts' -not -path '*/node_modules/*')
 
 # Debian packages of the commands that are missing here: `command:package` pairs.
 missing = $(foreach pair,$(1),$(if $(shell command -v $(firstword $(subst :, ,$(pair)))),,$(lastword $(subst :, ,$(pair)))))

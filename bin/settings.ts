@@ -37,6 +37,11 @@ export const settings = {
     fallback: '4789',
     meaning: "VXLAN's UDP port, the same on every host",
   },
+  dns: {
+    env: 'TSNET_DNS',
+    fallback: '7953',
+    meaning: "UDP and TCP port where containers' names across hosts are answered, or off",
+  },
   join: { env: 'TSNET_JOIN', fallback: '', meaning: 'hosts to join, comma separated' },
   key: {
     env: 'TSNET_KEY',

@@ -19,12 +19,15 @@ import { modes } from '../modes/index.ts'
 import { vniOf } from '../modes/overlay.ts'
 import manifest from '../package.json' with { type: 'json' }
 import { openStore } from '../store/open.ts'
+import type { Entry } from '../vxlan-fdb/index.ts'
 import { Cluster, underlay } from './cluster/index.ts'
 import { telling } from './cluster/own.ts'
 import { clusterSettings } from './cluster/settings.ts'
 import { Doorbell } from './doorbell.ts'
 import { docker } from './mirror/docker.ts'
 import { Mirror } from './mirror/index.ts'
+import { engine as dockerNames } from './names/docker.ts'
+import { Names } from './names/index.ts'
 import { Desk } from './operator.ts'
 import { Reconciler } from './reconcile.ts'
 import { serve } from './serve.ts'
@@ -42,10 +45,18 @@ async function main(): Promise<void> {
   if (disk.complaint) log.error(disk.complaint)
   let among: Cluster | undefined
   let mirror: Mirror | undefined
+  let names: Names | undefined
   const store = telling(disk, changes => {
     among?.tell(changes)
     mirror?.tell(changes)
+    names?.tell(changes)
   })
+  const spans = (mode: string) => modes[mode]?.elsewhere !== undefined
+  if (cluster?.dnsPort !== undefined) {
+    const say = (entries: Entry[]) => among?.write(entries)
+    names = new Names({ engine: dockerNames(settings.docker), store, spans, say, log })
+    if (!(await names.listen(cluster.dnsPort))) delete cluster.dnsPort
+  }
   const peers = new PeerTable(cluster && underlay(cluster))
   const kernel = await openKernel({ log: words => log.warn(words) })
   const { ephemeral } = await kernel.facts()
@@ -83,7 +94,6 @@ async function main(): Promise<void> {
   befriendFirewalld().catch(error => log.error({ err: error }, "firewalld doesn't know tsnet's bridges"))
 
   const unsettled = (err: unknown) => log.error({ err }, 'what other hosts told is not in the kernel yet')
-  const spans = (mode: string) => modes[mode]?.elsewhere !== undefined
   if (cluster) {
     mirror = new Mirror({
       docker: docker(settings.docker),
@@ -99,6 +109,7 @@ async function main(): Promise<void> {
       store,
       peers,
       networks: mirror,
+      ...(names && { names }),
       spans,
       run: dirname(settings.api),
       moved: ({ places, members }) => {
@@ -134,11 +145,13 @@ async function main(): Promise<void> {
   const api = await serve({ path: settings.api, methods: cliMethods(desk), log })
   reconciler.start()
   mirror?.start()
+  names?.start()
   log.info({ socket: settings.socket, state: settings.state }, 'tsnetd serves')
 
   const end = async () => {
     reconciler.close()
     mirror?.close()
+    names?.close()
     doorbell.close()
     await Promise.all([server.close(), api.close()])
     await among?.close()

@@ -54,6 +54,8 @@ export type Underlay = {
   mtu: number
   /** VXLAN's UDP port, the same on every host. */
   port: number
+  /** UDP and TCP port where this host answers containers' questions for names, if it does. */
+  names?: number
 }
 
 /**

@@ -77,8 +77,20 @@ function networkRows(network: Network, self: Underlay | undefined): Wanted[] {
   const rows = bridge
     .network(sized(network, self))
     .map(({ row }) => (row.kind === 'link' && row.name === name ? { ...row, mac } : row))
-  return [...rows, ...silenceRows(network), ...(self ? tunnelRows(network, self) : [])].map(must)
+  const others = self ? [...tunnelRows(network, self), ...nameRows(network, self)] : []
+  return [...rows, ...silenceRows(network), ...others].map(must)
 }
+
+/** Questions for names at the gateway go to where this host answers them. */
+function nameRows(network: Network, { names }: Underlay): Row[] {
+  if (names === undefined) return []
+  return [...network.ipv4, ...network.ipv6].flatMap(({ gateway }) =>
+    gateway === undefined ? [] : ['udp', 'tcp'].map(proto => nameRow(host(gateway), proto, String(names))),
+  )
+}
+
+const nameRow = (gateway: string, proto: string, port: string): Row =>
+  element(`ports${familyOf(gateway)}`, [gateway, proto, '53'], [gateway, port])
 
 /**
  * The host never asks who has an address: it knows all containers of the network, here and elsewhere. A question in the name of the

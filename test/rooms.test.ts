@@ -4,7 +4,7 @@ import { dirname, join, relative, resolve } from 'node:path'
 
 /** Which room may look into which; `bin` joins the parts, so nobody looks into `bin`. */
 const arrows: Record<string, readonly string[]> = {
-  bin: ['cli', 'core', 'driver', 'gossip', 'ipam', 'kernel', 'modes', 'store', 'vxlan-fdb'],
+  bin: ['cli', 'core', 'driver', 'gossip', 'ipam', 'kernel', 'modes', 'names', 'store', 'vxlan-fdb'],
   cli: ['core'],
   driver: ['core'],
   ipam: ['core'],
@@ -13,6 +13,7 @@ const arrows: Record<string, readonly string[]> = {
   store: ['core'],
   core: [],
   gossip: [],
+  names: [],
   'vxlan-fdb': [],
   netlink: [],
 }

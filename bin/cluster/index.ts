@@ -49,11 +49,16 @@ export type ClusterParts = {
   /** Hears what moved, for the kernel. */
   moved: (moves: Moves) => void
   /** What this host says of networks; hears what others do. */
-  networks?: { entries(): Entry[]; hear(changes: readonly Change[]): void }
+  networks?: Sayings
+  /** What this host says of names; hears what all do, this host included. */
+  names?: Sayings
   /** Hears, once, that all that others know has been heard. */
   heard: () => void
   log: Log
 }
+
+/** A part of this host that has records of its own in the table. */
+type Sayings = { entries(): Entry[]; hear(changes: readonly Change[]): void }
 
 type Duties = { [T in Output['type']]: (output: Extract<Output, { type: T }>) => void }
 
@@ -229,6 +234,7 @@ export class Cluster {
       ...this.#own.all(),
       ...this.#pools.entries(),
       ...(this.#parts.networks?.entries() ?? []),
+      ...(this.#parts.names?.entries() ?? []),
     ]
     this.#feed({ type: 'start', epoch, fence, entries })
     this.#pools.refresh()
@@ -365,6 +371,7 @@ export class Cluster {
     this.#parts.moved(takeOver(this.#table, this.#parts.peers, changes))
     if (changes.some(({ kind }) => kind === kinds.host)) this.#pools.meet()
     this.#pools.hear(changes)
+    this.#parts.names?.hear(changes)
     this.#parts.networks?.hear(changes.filter(({ origin }) => origin !== this.#table.origin))
   }
 
@@ -395,9 +402,10 @@ export class Cluster {
 }
 
 /** This host's side of every tunnel. Refused when no link has its address. */
-export function underlay({ vtep, vxlanPort }: ClusterSettings): Underlay {
+export function underlay({ vtep, vxlanPort, dnsPort }: ClusterSettings): Underlay {
   const mtu = mtuOf(vtep)
   if (mtu === undefined)
     throw new Refused(`TSNET_VTEP can't be "${vtep}": it has to be an address of one of this host's links`)
-  return { ...(isIPv4(vtep) ? { ipv4: vtep } : { ipv6: vtep }), mtu, port: vxlanPort }
+  const names = dnsPort === undefined ? {} : { names: dnsPort }
+  return { ...(isIPv4(vtep) ? { ipv4: vtep } : { ipv6: vtep }), mtu, port: vxlanPort, ...names }
 }

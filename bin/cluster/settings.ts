@@ -13,6 +13,8 @@ export type ClusterSettings = {
   vxlanPort: number
   seeds: Endpoint[]
   keys: Buffer[]
+  /** Port where containers' names are answered; undefined when they aren't. */
+  dnsPort?: number
 }
 
 /** memberlist's ports are 7946; Docker Swarm has that one. */
@@ -34,7 +36,9 @@ export async function clusterSettings(settings: Settings): Promise<ClusterSettin
   const bind = settings.bind ? readEndpoint('TSNET_BIND', settings.bind) : await wayOut()
   const vtep = settings.vtep || bind.address
   if (!isIP(vtep)) throw new Refused(`TSNET_VTEP can't be "${vtep}": it has to be an address of this host`)
-  return { bind, vtep, vxlanPort: readPort('TSNET_VXLAN_PORT', settings['vxlan-port']), seeds, keys }
+  const vxlanPort = readPort('TSNET_VXLAN_PORT', settings['vxlan-port'])
+  const dns = settings.dns === 'off' ? {} : { dnsPort: readPort('TSNET_DNS', settings.dns) }
+  return { bind, vtep, vxlanPort, seeds, keys, ...dns }
 }
 
 const list = (text: string) =>

@@ -11,6 +11,8 @@ import { driver, engineNames, pings, who } from './support.ts'
 const TSNET = resolve(import.meta.dirname, '../../dist/tsnet')
 const KEY = Buffer.alloc(32, 7).toString('base64')
 const COUNT = 3
+/** The same on every host: it answers for containers' names. */
+const GATEWAY = '10.90.0.1'
 /** Milliseconds in which every host knows what another one told, on a machine that may stand still for a second. */
 const KNOWN = 15_000
 /** Milliseconds until a host that is gone is taken for dead. */
@@ -71,7 +73,12 @@ if (driver === 'tsnet')
           Hostname: name,
           Image: image,
           ExposedPorts: { '80/tcp': {} },
-          HostConfig: { NetworkMode: 'shop', PortBindings: { '80/tcp': [{ HostPort: '8080' }] } },
+          HostConfig: {
+            NetworkMode: 'shop',
+            Dns: [GATEWAY],
+            PortBindings: { '80/tcp': [{ HostPort: '8080' }] },
+          },
+          NetworkingConfig: { EndpointsConfig: { shop: { Aliases: ['box'] } } },
         })
         await container.start()
         const box = new Container(host, name)
@@ -159,6 +166,27 @@ if (driver === 'tsnet')
         }, KNOWN)
       })
 
+      /** Addresses, or names, that a container gets for a name, or an address. */
+      const resolves = async (from: Container, name: string, ...server: string[]) => {
+        const { stdout } = await from.attempt(['timeout', '10', 'nslookup', name, ...server])
+        const found = stdout.matchAll(/^Address:\s+(\S+)$|name = (\S+)$/gm)
+        const all = [...found].map(([, address, called]) => address ?? called ?? '')
+        return all.filter(each => !each.endsWith(':53')).sort()
+      }
+
+      it('tells containers each other by name, as Docker does on one host', async () => {
+        const addresses = await Promise.all(cast.map(box => box.address('shop')))
+        await eventually(async () => {
+          for (const [index, address] of addresses.entries())
+            for (const from of cast) {
+              assert.deepEqual(await resolves(from, `box${index}`), [address])
+              assert.deepEqual(await resolves(from, `box${index}.shop`), [address])
+            }
+        }, KNOWN)
+        assert.deepEqual(await resolves(boxAt(0), addresses[1] ?? ''), ['box1'])
+        assert.deepEqual(await resolves(boxAt(0), 'box', GATEWAY), addresses.sort(), 'an alias that all have')
+      })
+
       it('changes its gossip key without losing a packet', async () => {
         const flows = [pinging(boxAt(0), await boxAt(1).address('shop'))]
         await during(flows, async () => {
@@ -185,6 +213,7 @@ if (driver === 'tsnet')
         cast[2] = await run(2, 'box2')
         const to = await boxAt(2).address('shop')
         await eventually(async () => assert(await pings(boxAt(0), to)), KNOWN)
+        await eventually(async () => assert.deepEqual(await resolves(boxAt(0), 'box2'), [to]), KNOWN)
       })
 
       it('keeps what it knows of a host that is lost, and knows it anew when that is back', async () => {
