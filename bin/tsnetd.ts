@@ -20,9 +20,11 @@ import { vniOf } from '../modes/overlay.ts'
 import manifest from '../package.json' with { type: 'json' }
 import { openStore } from '../store/open.ts'
 import type { Entry } from '../vxlan-fdb/index.ts'
-import { Cluster, underlay } from './cluster/index.ts'
+import { Following } from './cluster/following.ts'
+import { Cluster } from './cluster/index.ts'
+import type { Moves } from './cluster/others.ts'
 import { telling } from './cluster/own.ts'
-import { clusterSettings } from './cluster/settings.ts'
+import { clusterSettings, readPort } from './cluster/settings.ts'
 import { Doorbell } from './doorbell.ts'
 import { docker } from './mirror/docker.ts'
 import { Mirror } from './mirror/index.ts'
@@ -40,24 +42,25 @@ async function main(): Promise<void> {
   const started = Date.now()
   const settings = readSettings(process.argv.slice(2), process.env)
   const log = pino({ level: settings.log, base: null })
-  const cluster = await clusterSettings(settings)
+  const isMember = settings.key !== '' || settings.join !== ''
   const disk = openStore(settings.state)
   if (disk.complaint) log.error(disk.complaint)
-  let among: Cluster | undefined
+  let following: Following | undefined
   let mirror: Mirror | undefined
   let names: Names | undefined
   const store = telling(disk, changes => {
-    among?.tell(changes)
+    following?.cluster?.tell(changes)
     mirror?.tell(changes)
     names?.tell(changes)
   })
   const spans = (mode: string) => modes[mode]?.elsewhere !== undefined
-  if (cluster?.dnsPort !== undefined) {
-    const say = (entries: Entry[]) => among?.write(entries)
+  if (isMember && settings.dns !== 'off') {
+    const say = (entries: Entry[]) => following?.cluster?.write(entries)
     names = new Names({ engine: dockerNames(settings.docker), store, spans, say, log })
-    if (!(await names.listen(cluster.dnsPort))) delete cluster.dnsPort
+    if (!(await names.listen(readPort('TSNET_DNS', settings.dns)))) settings.dns = 'off'
   }
-  const peers = new PeerTable(cluster && underlay(cluster))
+  const meeting = () => clusterSettings(settings)
+  const peers = new PeerTable(isMember ? await Following.underlay(meeting) : undefined)
   const kernel = await openKernel({ log: words => log.warn(words) })
   const { ephemeral } = await kernel.facts()
 
@@ -83,7 +86,7 @@ async function main(): Promise<void> {
     clock: Date.now,
     routes: async () => linkSubnets(),
     seed: machineId(),
-    portion: pool => among?.portion(pool),
+    portion: pool => following?.cluster?.portion(pool),
   })
 
   // Before anything is served: after a reboot Docker never tells of its networks again, it only starts containers on them.
@@ -94,25 +97,24 @@ async function main(): Promise<void> {
   befriendFirewalld().catch(error => log.error({ err: error }, "firewalld doesn't know tsnet's bridges"))
 
   const unsettled = (err: unknown) => log.error({ err }, 'what other hosts told is not in the kernel yet')
-  if (cluster) {
+  if (isMember) {
     mirror = new Mirror({
       docker: docker(settings.docker),
       store,
       spans,
       vniOf,
-      say: entries => among?.write(entries),
+      say: entries => following?.cluster?.write(entries),
       log,
       now: () => performance.now(),
     })
-    among = await Cluster.open({
-      settings: cluster,
+    const parts = {
       store,
       peers,
       networks: mirror,
       ...(names && { names }),
       spans,
       run: dirname(settings.api),
-      moved: ({ places, members }) => {
+      moved: ({ places, members }: Moves) => {
         if (places.length > 0) engine.moved(places).catch(unsettled)
         if (members.length > 0) engine.joined(members).catch(unsettled)
       },
@@ -121,7 +123,15 @@ async function main(): Promise<void> {
         mirror?.complete()
       },
       log,
+    }
+    following = new Following({
+      settings: meeting,
+      peers,
+      open: of => Cluster.open({ ...parts, settings: of }),
+      moved: () => settler.settle('everything'),
+      log,
     })
+    await following.start()
   }
 
   const reconciler = new Reconciler({ socket: settings.docker, engine, ipam, log, now: Date.now })
@@ -139,7 +149,7 @@ async function main(): Promise<void> {
     docker: settings.docker,
     settler,
     peers,
-    cluster: () => among,
+    cluster: () => following?.cluster,
     name: hostname(),
   })
   const api = await serve({ path: settings.api, methods: cliMethods(desk), log })
@@ -154,7 +164,7 @@ async function main(): Promise<void> {
     names?.close()
     doorbell.close()
     await Promise.all([server.close(), api.close()])
-    await among?.close()
+    await following?.close()
     await kernel.close()
     await store.close()
     process.exit(0)

@@ -38,7 +38,7 @@ export function touched(view: View, touch: Touch): Wanted[] {
   const networks = touch.networks.flatMap(id => records.networks.get(id) ?? [])
   const endpoints = touch.endpoints.flatMap(id => records.endpoints.get(id) ?? [])
   return unique([
-    ...touch.members.filter(vtep => peers.members()?.has(vtep)).map(vtep => must(memberRow(vtep))),
+    ...touch.members.filter(vtep => peers.members().has(vtep)).map(vtep => must(memberRow(vtep))),
     ...networks.flatMap(network => ofNetwork(view, network)),
     ...endpoints.flatMap(endpoint => ofEndpoint(view, endpoint)),
     ...ofPlaces(view, touch.places).map(must),
@@ -52,7 +52,7 @@ export function everything(view: View, ground: readonly Wanted[], facts: Facts):
     ...ground,
     ...facts.accept.map(must),
     ...facts.engineBridges.map(name => must({ kind: 'element', set: 'engine', key: [name] })),
-    ...[...(peers.members() ?? [])].map(vtep => must(memberRow(vtep))),
+    ...[...peers.members()].map(vtep => must(memberRow(vtep))),
     ...[...records.networks.values()].flatMap(network => ofNetwork(view, network)),
     ...[...records.endpoints.values()].flatMap(endpoint => ofEndpoint(view, endpoint)),
   ])

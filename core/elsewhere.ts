@@ -118,7 +118,7 @@ export function spared(view: View): (row: Row) => boolean {
   const { records, modes, peers } = view
   const unsure = [...records.networks.values()].filter(each => !peers.complete(sharedKey(each)))
   const links = new Set(unsure.flatMap(each => modes[each.mode]?.elsewhere?.links(each) ?? []))
-  const sets: readonly string[] = peers.members() ? [] : Object.values(MEMBERS)
+  const sets: readonly string[] = peers.heard() ? [] : Object.values(MEMBERS)
   return row => {
     if (row.kind === 'element') return sets.includes(row.set)
     return (row.kind === 'fdb' || row.kind === 'neighbour') && links.has(row.link)

@@ -72,8 +72,10 @@ export interface Peers {
   holders(network: string): ReadonlySet<string>
   /** Whether all that others know of the network has been heard once: until then, what isn't listed may well be. */
   complete(network: string): boolean
-  /** Tunnel end points of all current members; undefined while that isn't known. */
-  members(): ReadonlySet<string> | undefined
+  /** Tunnel end points of all current members, as far as they are known. */
+  members(): ReadonlySet<string>
+  /** Whether all that others know has been heard once. */
+  heard(): boolean
 }
 
 /** A spot in a network that peers told something new of: every MAC, address and tunnel end point it has or had. */

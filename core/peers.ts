@@ -9,6 +9,7 @@ export const alone: Peers = {
   holders: () => new Set(),
   complete: () => true,
   members: () => new Set(),
+  heard: () => true,
 }
 
 type Known = {
@@ -23,7 +24,7 @@ type Known = {
 export class PeerTable implements Peers {
   self: Underlay | undefined
   readonly #networks = new Map<string, Known>()
-  #members: Set<string> | undefined
+  #members = new Set<string>()
   #heard = false
 
   constructor(self?: Underlay) {
@@ -50,13 +51,17 @@ export class PeerTable implements Peers {
     return this.#heard || (this.#networks.get(network)?.complete ?? false)
   }
 
-  members(): ReadonlySet<string> | undefined {
+  members(): ReadonlySet<string> {
     return this.#members
+  }
+
+  heard(): boolean {
+    return this.#heard
   }
 
   /** Answers those who came or went, for `Engine.joined`. */
   setMembers(vteps: Iterable<string>): string[] {
-    const before = this.#members ?? new Set()
+    const before = this.#members
     this.#members = new Set(vteps)
     return [...before.symmetricDifference(this.#members)]
   }
@@ -64,6 +69,13 @@ export class PeerTable implements Peers {
   /** All that others know of any network has been heard. */
   setHeard(): void {
     this.#heard = true
+  }
+
+  /** As at the start of a daemon: nothing is known, and so nothing that was known is wrong. */
+  reset(): void {
+    this.#networks.clear()
+    this.#members = new Set()
+    this.#heard = false
   }
 
   setComplete(network: string, complete = true): void {

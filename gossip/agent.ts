@@ -120,6 +120,11 @@ export class Agent extends EventEmitter<Happenings> {
     return Promise.all(results)
   }
 
+  /** After a life at another address: tells peers that it is over, and joins them. */
+  move(peers: readonly Endpoint[]): void {
+    this.#input({ kind: 'move', peers })
+  }
+
   async #contact(peer: Endpoint): Promise<string | undefined> {
     const text = endpointText(peer)
     for (;;) {

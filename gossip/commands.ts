@@ -16,6 +16,17 @@ export function join(turn: Turn, { peers }: InputOf<'join'>): void {
   for (const peer of peers) pushPull(turn, peer, true)
 }
 
+/**
+ * Nobody believes that a member which is well has another address now, unless it has left the one before. So peers are told just that, with an
+ * incarnation of the last life, and meet this one then.
+ */
+export function move(turn: Turn, { peers }: InputOf<'move'>): void {
+  const { name, incarnation } = turn.state.self
+  for (const peer of peers)
+    turn.send(peer, { type: 'dead', Incarnation: incarnation - 1, Node: name, From: name })
+  for (const peer of peers) pushPull(turn, peer, true)
+}
+
 export function leave(turn: Turn): void {
   const { state } = turn
   if (state.leaving !== 'no') return

@@ -18,6 +18,8 @@ export type Input =
   /** Due at `state.schedule.next`. */
   | { kind: 'tick' }
   | { kind: 'join'; peers: readonly Endpoint[] }
+  /** This node was known to peers at another address. */
+  | { kind: 'move'; peers: readonly Endpoint[] }
   | { kind: 'leave' }
   | { kind: 'meta'; meta: Buffer }
   /** Goes with each answer to a member's ping from now on. */

@@ -1,5 +1,5 @@
 import { heardAck, heardIndirectPing, heardPing, relayEnded } from './answers.ts'
-import { broadcast, join, leave, sendUser, setAckPayload, setMeta } from './commands.ts'
+import { broadcast, join, leave, move, sendUser, setAckPayload, setMeta } from './commands.ts'
 import type { Endpoint } from './endpoint.ts'
 import { pushPullTick } from './exchange.ts'
 import type { Message, MessageOf } from './messages.ts'
@@ -30,6 +30,7 @@ const inputs: { [K in Input['kind']]: (turn: Turn, input: InputOf<K>) => void } 
   hangup: (turn, { dial, reason }) => ended(turn, dial, reason),
   tick,
   join,
+  move,
   leave,
   meta: setMeta,
   ackPayload: setAckPayload,

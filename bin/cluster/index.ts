@@ -1,15 +1,14 @@
-import { isIPv4 } from 'node:net'
+import { isIPv4, isIPv6 } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import type { ClusterStatus, Forgotten, Member as Listed } from '../../cli/answers.ts'
 import { Refused } from '../../core/errors.ts'
-import type { Store, Underlay } from '../../core/faces.ts'
+import type { Store } from '../../core/faces.ts'
 import type { PeerTable } from '../../core/peers.ts'
 import type { Change as RecordChange } from '../../core/records.ts'
 import type { Log } from '../../core/settle.ts'
-import { Agent, decodeTags, encodeTags, type Member } from '../../gossip/index.ts'
+import { Agent, decodeTags, type Endpoint, encodeTags, type Member } from '../../gossip/index.ts'
 import type { Portion } from '../../ipam/portion.ts'
-import { mtuOf } from '../../kernel/index.ts'
 import {
   type Change,
   type Entry,
@@ -104,9 +103,11 @@ export class Cluster {
   readonly #reminder: NodeJS.Timeout
   #timer: NodeJS.Timeout | undefined
   #agreed = false
+  #vteps: readonly string[]
 
   private constructor(parts: ClusterParts, agent: Agent, table: Table, memory: Memory) {
     this.#parts = parts
+    this.#vteps = parts.settings.vteps
     this.#agent = agent
     this.#table = table
     this.#memory = memory
@@ -158,18 +159,24 @@ export class Cluster {
     if (entries.length > 0) this.#feed({ type: 'write', entries })
   }
 
+  /** This host's tunnels end elsewhere now; the others are told. */
+  moveTunnels(vteps: readonly string[]): void {
+    this.#vteps = vteps
+    this.write([this.#host()])
+  }
+
   /** What of a pool is this host's to give; undefined when all of it is. */
   portion(pool: string): Portion | undefined {
     return this.#pools.portion(pool)
   }
 
   status(): ClusterStatus {
-    const { bind, vtep, vxlanPort } = this.#parts.settings
+    const { bind, vxlanPort } = this.#parts.settings
     const all = this.#agent.members()
     return {
       host: this.#table.origin,
       bind: `${bind.address}:${bind.port}`,
-      tunnel: { ends: [vtep], port: vxlanPort, mtu: this.#parts.peers.self?.mtu ?? 0 },
+      tunnel: { ends: [...this.#vteps], port: vxlanPort, mtu: this.#parts.peers.self?.mtu ?? 0 },
       members: { alive: all.filter(({ status }) => status === 'alive').length, known: this.members().length },
       complete: this.#agreed,
       keys: this.#agent.keyring.list().length,
@@ -223,6 +230,19 @@ export class Cluster {
     clearTimeout(this.#timer)
     clearInterval(this.#reminder)
     await this.#agent.close()
+  }
+
+  /** Where the others were met last. */
+  met(): Endpoint[] {
+    const all = this.#agent
+      .members()
+      .filter(({ name, status }) => name !== this.#table.origin && status === 'alive')
+    return all.map(({ endpoint }) => endpoint)
+  }
+
+  /** These others knew this host at another address. */
+  appear(peers: readonly Endpoint[]): void {
+    this.#agent.move(peers)
   }
 
   async #begin(fence: number): Promise<void> {
@@ -309,9 +329,11 @@ export class Cluster {
   }
 
   #host(): Entry {
-    const { vtep } = this.#parts.settings
-    const end = toBytes(vtep)
-    const value = writeHost({ vtep4: isIPv4(vtep) ? end : undefined, vtep6: isIPv4(vtep) ? undefined : end })
+    const end = (of: (text: string) => boolean) => {
+      const found = this.#vteps.find(of)
+      return found === undefined ? undefined : toBytes(found)
+    }
+    const value = writeHost({ vtep4: end(isIPv4), vtep6: end(isIPv6) })
     return { network: '', kind: kinds.host, key: '', value }
   }
 
@@ -399,13 +421,4 @@ export class Cluster {
       log.error({ claim: words, rivals }, 'hosts have endpoints with one address; frames go to the first')
     }
   }
-}
-
-/** This host's side of every tunnel. Refused when no link has its address. */
-export function underlay({ vtep, vxlanPort, dnsPort }: ClusterSettings): Underlay {
-  const mtu = mtuOf(vtep)
-  if (mtu === undefined)
-    throw new Refused(`TSNET_VTEP can't be "${vtep}": it has to be an address of one of this host's links`)
-  const names = dnsPort === undefined ? {} : { names: dnsPort }
-  return { ...(isIPv4(vtep) ? { ipv4: vtep } : { ipv6: vtep }), mtu, port: vxlanPort, ...names }
 }

@@ -8,8 +8,8 @@ import type { Settings } from '../settings.ts'
 /** How this host meets the others. */
 export type ClusterSettings = {
   bind: Endpoint
-  /** Tunnel end point that others send to. */
-  vtep: string
+  /** Tunnel end points that others send to: one, or one of each family. */
+  vteps: string[]
   vxlanPort: number
   seeds: Endpoint[]
   keys: Buffer[]
@@ -17,28 +17,25 @@ export type ClusterSettings = {
   dnsPort?: number
 }
 
+/** What was asked for is right and isn't there yet: an address that a link may get any moment. */
+export class Absent extends Refused {}
+
 /** memberlist's ports are 7946; Docker Swarm has that one. */
 const GOSSIP_PORT = 7947
 
-/**
- * Undefined without a key: this host then keeps to itself. Refused names the setting that is wrong, and what is allowed.
- */
-export async function clusterSettings(settings: Settings): Promise<ClusterSettings | undefined> {
+/** Refused names the setting that is wrong, and what is allowed; Absent tells what this host doesn't have yet. */
+export async function clusterSettings(settings: Settings): Promise<ClusterSettings> {
   const keys = list(settings.key).map(readKey)
-  if (keys.length === 0) {
-    if (settings.join)
-      throw new Refused(
-        'TSNET_JOIN needs TSNET_KEY, the same on every host: `openssl rand -base64 32` makes one',
-      )
-    return undefined
-  }
+  if (keys.length === 0)
+    throw new Refused(
+      'TSNET_JOIN needs TSNET_KEY, the same on every host: `openssl rand -base64 32` makes one',
+    )
   const seeds = list(settings.join).map(text => readEndpoint('TSNET_JOIN', text))
   const bind = settings.bind ? readEndpoint('TSNET_BIND', settings.bind) : await wayOut()
-  const vtep = settings.vtep || bind.address
-  if (!isIP(vtep)) throw new Refused(`TSNET_VTEP can't be "${vtep}": it has to be an address of this host`)
+  const vteps = settings.vtep ? list(settings.vtep) : [bind.address]
   const vxlanPort = readPort('TSNET_VXLAN_PORT', settings['vxlan-port'])
   const dns = settings.dns === 'off' ? {} : { dnsPort: readPort('TSNET_DNS', settings.dns) }
-  return { bind, vtep, vxlanPort, seeds, keys, ...dns }
+  return { bind, vteps: readEnds(vteps), vxlanPort, seeds, keys, ...dns }
 }
 
 const list = (text: string) =>
@@ -69,10 +66,20 @@ function readEndpoint(setting: string, text: string): Endpoint {
   return { address, port: isIP(text) || !port ? GOSSIP_PORT : readPort(setting, port) }
 }
 
-function readPort(setting: string, text: string): number {
+/** Refused for what is no port. */
+export function readPort(setting: string, text: string): number {
   const port = Number(text)
   if (/^\d+$/.test(text) && port >= 1 && port <= 65535) return port
   throw new Refused(`${setting} can't have the port "${text}": it has to be 1 to 65535`)
+}
+
+function readEnds(vteps: string[]): string[] {
+  const families = vteps.map(isIP)
+  if (families.includes(0) || new Set(families).size < vteps.length)
+    throw new Refused(
+      `TSNET_VTEP can't be "${vteps.join()}": it has to be an address of this host, or one of each family with a comma between them`,
+    )
+  return vteps
 }
 
 /** The address that packets to the rest of the world leave with; connecting a UDP socket sends nothing. */
@@ -84,7 +91,7 @@ async function wayOut(): Promise<Endpoint> {
     const address = await sourceTowards(family, elsewhere)
     if (address) return { address, port: GOSSIP_PORT }
   }
-  throw new Refused('TSNET_BIND is needed: this host has no default route that would tell its address')
+  throw new Absent('TSNET_BIND is needed: this host has no default route that would tell its address')
 }
 
 async function sourceTowards(family: 'udp4' | 'udp6', elsewhere: string): Promise<string | undefined> {

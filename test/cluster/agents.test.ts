@@ -29,7 +29,7 @@ async function freePort(): Promise<Endpoint> {
 async function host(bind: Endpoint, seeds: Endpoint[], run: string) {
   let cluster: Cluster | undefined
   const store = telling(memoryStore(), changes => cluster?.tell(changes))
-  const settings = { bind, seeds, keys: [Buffer.alloc(32, 7)], vtep: bind.address, vxlanPort: 4789 }
+  const settings = { bind, seeds, keys: [Buffer.alloc(32, 7)], vteps: [bind.address], vxlanPort: 4789 }
   const rest = { spans: (mode: string) => mode === 'overlay', run, moved() {}, heard() {}, log: quiet }
   cluster = await Cluster.open({ settings, store, peers: new PeerTable(), ...rest })
   const portion = (pool: string) => cluster.portion(pool)

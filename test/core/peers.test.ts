@@ -166,7 +166,7 @@ describe('peers', () => {
     const second = new World(new FakeKernel(kernel.world), world.store, nobody)
     await second.settler.settle('everything')
     assert.deepEqual(kernel.dump(), before)
-    nobody.setComplete('shop')
+    nobody.setHeard()
     nobody.setMembers(['10.9.0.8'])
     await second.settler.settle('everything')
     assert.deepEqual(

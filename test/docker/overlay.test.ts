@@ -31,7 +31,12 @@ if (driver === 'tsnet')
 
       before(async () => {
         for (let index = 0; index < COUNT; index++) {
-          const tsnetEnv = { TSNET_KEY: KEY, TSNET_BIND: addressOf(index), TSNET_JOIN: seeds }
+          // Without TSNET_BIND hosts meet by the address of the default route.
+          const tsnetEnv = {
+            TSNET_KEY: KEY,
+            TSNET_JOIN: seeds,
+            ...(index < 2 && { TSNET_BIND: addressOf(index) }),
+          }
           hosts.push(await startHost({ engine, name: `o${index}`, tsnetEnv }))
         }
         const [first, ...others] = hosts as [Host, ...Host[]]
@@ -204,6 +209,35 @@ if (driver === 'tsnet')
         })
       })
 
+      it('follows a host that gets another address, and back', async () => {
+        const to = await boxAt(2).address('shop')
+        const moves = async (from: string, next: string) => {
+          const ip = (...words: string[]) => hostAt(2).exec('ip', ...words)
+          await ip('address', 'delete', `${from}/24`, 'dev', 'eth0')
+          await ip('address', 'add', `${next}/24`, 'dev', 'eth0')
+          await ip('route', 'replace', 'default', 'via', '10.250.0.254')
+          await eventually(
+            async () => assert.match((await entries(0)).join(), new RegExp(`dst ${next}\\b`)),
+            KNOWN,
+          )
+          await eventually(async () => assert(await pings(boxAt(0), to)), KNOWN)
+        }
+        await moves(addressOf(2), '10.250.0.77')
+        await moves('10.250.0.77', addressOf(2))
+      })
+
+      it('follows the MTU of the link that hosts meet by', async () => {
+        const mtu = async () =>
+          [...(await links(0)).matchAll(/ (ts[bx]-)\S+ .* mtu (\d+)/g)].map(
+            ([, kind, size]) => `${kind}${size}`,
+          )
+        const before = await mtu()
+        await hostAt(0).exec('ip', 'link', 'set', 'eth0', 'mtu', '1400')
+        await eventually(async () => assert.deepEqual(await mtu(), ['tsb-1350', 'tsx-1350']), KNOWN)
+        await hostAt(0).exec('ip', 'link', 'set', 'eth0', 'mtu', '1500')
+        await eventually(async () => assert.deepEqual(await mtu(), before), KNOWN)
+      })
+
       it('knows a container no longer once it is gone, and a new one at once', async () => {
         const count = async (wanted: number) => assert.equal((await entries(0)).length, wanted)
         await eventually(() => count(COUNT - 1), KNOWN)
@@ -227,7 +261,12 @@ if (driver === 'tsnet')
         await hostAt(1).boot()
         await hostAt(1).tsnetd.start(hostAt(1).holder)
         await hostAt(1).dockerd.start(hostAt(1).holder)
-        await hostAt(1).api.getContainer('box1').start()
+        try {
+          await hostAt(1).api.getContainer('box1').start()
+        } catch (error) {
+          ;(error as Error).message += `\n${await hostAt(1).logs()}`
+          throw error
+        }
         await boxAt(1).serves()
         const to = await boxAt(1).address('shop')
         await eventually(async () => assert(await pings(boxAt(0), to)), DEAD)

@@ -37,7 +37,7 @@ async function member(at: number): Promise<Member> {
   })
   engine.admit = network => mirror.admit(network)
   cluster = await Cluster.open({
-    settings: { bind: bind(at), vtep: bind(at).address, vxlanPort: 4789, seeds: [bind(1)], keys: [key] },
+    settings: { bind: bind(at), vteps: [bind(at).address], vxlanPort: 4789, seeds: [bind(1)], keys: [key] },
     store,
     peers: new PeerTable(),
     networks: mirror,
