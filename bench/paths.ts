@@ -23,10 +23,10 @@ export type Path = { from: Place; to: string }
 /** A server, and the ways to it by name. */
 export type Contender = { server: Place; paths: Record<string, Path> }
 
-const enter =
+export const enter =
   (file: string): Place =>
   (...argv) => ['nsenter', `--net=${file}`, ...argv]
-const namespace = (name: string) => enter(netnsPath(name))
+export const namespace = (name: string) => enter(netnsPath(name))
 
 const servers = new Set<ChildProcess>()
 
@@ -80,7 +80,7 @@ export async function dockerPaths(
  * What every container of Docker's has in its own namespace, for its name server, whatever network it is on. With it come connection
  * tracking and NAT inside the container.
  */
-const nameServer = [
+export const nameServer = [
   '-N DOCKER_OUTPUT',
   '-N DOCKER_POSTROUTING',
   '-A OUTPUT -d 127.0.0.11/32 -j DOCKER_OUTPUT',

@@ -117,10 +117,10 @@ function compare(row: Row, was: Row): { verb: Verb; fields: string[] } | undefin
 /** A field that the wanted row leaves open is the kernel's to choose. */
 function differing(names: readonly string[], row: Row, was: Row): string[] {
   const value = (of: Row, name: string) => (of as unknown as Record<string, unknown>)[name]
-  return names.filter(
-    name =>
-      value(row, name) !== undefined && JSON.stringify(value(row, name)) !== JSON.stringify(value(was, name)),
-  )
+  return names.filter(name => {
+    const [wanted, there] = [value(row, name), value(was, name)]
+    return wanted !== undefined && wanted !== there && JSON.stringify(wanted) !== JSON.stringify(there)
+  })
 }
 
 /** Roots before leaves. */

@@ -9,6 +9,8 @@ import { alone } from './peers.ts'
 import { key, type Row, type Step, type Wanted } from './rows.ts'
 
 export type Log = {
+  /** Absent: all is logged. Lines that nobody wants aren't made. */
+  isLevelEnabled?(level: string): boolean
   debug(fields: object, text: string): void
   info(fields: object, text: string): void
   warn(fields: object, text: string): void
@@ -189,10 +191,11 @@ export class Settler {
 
   #report(steps: readonly Step[], outcomes: readonly Outcome[], full: boolean): void {
     const { log } = this.#parts
+    const detailed = log.isLevelEnabled?.('debug') ?? true
     for (const [i, step] of steps.entries()) {
       const outcome = outcomes[i]
       if (outcome && !outcome.ok) log.warn({ err: outcome.error, full }, stepLine(step))
-      else log.debug({ full }, stepLine(step))
+      else if (detailed) log.debug({ full }, stepLine(step))
     }
   }
 }

@@ -10,7 +10,7 @@ import {
   removal,
   restore,
 } from './iptables.ts'
-import { about, type Placed } from './order.ts'
+import { about, type Ordered } from './order.ts'
 import type { Failure, Report, Room } from './room.ts'
 
 const FAMILIES = ['ipv4', 'ipv6'] as const
@@ -48,7 +48,7 @@ export class Accepts implements Room {
     return this.possible().filter(row => wanted(row) && inPlace(forwardRules(row) ?? []))
   }
 
-  apply(steps: readonly Placed[], report: Report): void {
+  apply(steps: Ordered, report: Report): void {
     for (const { at, step } of about(steps, 'accept')) {
       report(at, step.verb === 'delete' ? this.#remove(step.row) : this.#insert(step.row))
     }

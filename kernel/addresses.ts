@@ -11,7 +11,7 @@ import type { AddressRow, Row } from '../core/rows.ts'
 import { encodeFields } from './fields.ts'
 import type { Links } from './links.ts'
 import { ADDRESS_PROTO } from './names.ts'
-import { about, type Placed } from './order.ts'
+import { about, type Ordered, type Placed } from './order.ts'
 import { type Failure, failure, type Report, type Room } from './room.ts'
 
 /** Addresses of links. */
@@ -51,7 +51,7 @@ export class Addresses implements Room {
     })
   }
 
-  apply(steps: readonly Placed[], report: Report): void {
+  apply(steps: Ordered, report: Report): void {
     const all = about(steps, 'address')
     if (all.length === 0) return
     const indexes = this.#links.indexes(all.map(({ step }) => step.row.link))

@@ -24,7 +24,7 @@ import {
 } from './element.ts'
 import { type Moved, movedPort } from './flows.ts'
 import { TABLE } from './names.ts'
-import { about, type Placed } from './order.ts'
+import { about, type Ordered, type Placed } from './order.ts'
 import { type Failure, failure, type Report, type Room } from './room.ts'
 import type { Ruleset } from './ruleset.ts'
 
@@ -103,7 +103,7 @@ export class Elements implements Room {
     )
   }
 
-  apply(steps: readonly Placed[], report: Report): void {
+  apply(steps: Ordered, report: Report): void {
     const all = about(steps, 'element')
     if (all.length === 0) return
     let ready: Ready[] = []

@@ -53,7 +53,7 @@ export class FakeKernel implements Kernel {
         verb === 'delete' ? undefined : row,
       ]),
     )
-    for (const { at, step } of placed) outcomes[at] = this.#try(structuredClone(step), plan)
+    for (const { at, step } of placed.flat()) outcomes[at] = this.#try(structuredClone(step), plan)
     return outcomes
   }
 

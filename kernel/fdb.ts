@@ -8,14 +8,14 @@ import {
   NTF,
   NUD,
   type Request,
-  replaceFdb,
+  replaceFdbs,
   type Socket,
 } from '@tsnet/netlink'
 import { EVERYBODY, type FdbRow, type Row } from '../core/rows.ts'
 import { isMac, plain } from './fields.ts'
 import { Known } from './known.ts'
 import type { Links } from './links.ts'
-import { about, type Placed } from './order.ts'
+import { about, type Ordered, type Placed, parts } from './order.ts'
 import { type Failure, failure, type Report, type Room } from './room.ts'
 
 /** So many entries of one link are looked up one by one; for more, all of the link are read. */
@@ -59,7 +59,8 @@ export class Fdb implements Room {
     const rows = entries
       .filter(({ mac }) => owned || macs.has(mac))
       .flatMap(entry => shown(entry).map(to => ({ kind: 'fdb' as const, link, mac: entry.mac, to })))
-    for (const { mac, to } of rows) this.known.note(index, what(mac, to), plain(to) ?? '')
+    const known = this.known.at(index)
+    for (const { mac, to } of rows) known.set(what(mac, to), plain(to) ?? '')
     return rows.flatMap(row => spelt.get(identity(row.mac, row.to)) ?? (keep(row, macs, owned) ? row : []))
   }
 
@@ -85,50 +86,82 @@ export class Fdb implements Room {
     return this.known.differs(index, entry, gone ? undefined : value)
   }
 
-  apply(steps: readonly Placed[], report: Report): void {
+  apply(steps: Ordered, report: Report): void {
     const all = about(steps, 'fdb')
     if (all.length === 0) return
-    const indexes = this.#links.indexes(new Set(all.map(({ step }) => step.row.link)))
-    const plans = all.flatMap(({ at, step }) => {
-      const index = indexes.get(step.row.link)
-      const found = obstacle(step.row, index)
-      if (found || index === undefined) {
-        report(at, step.verb === 'delete' ? undefined : found)
-        return []
-      }
-      return { at, step, index, requests: requests(step, index) }
-    })
-    const outcomes = this.#socket.batch(plans.flatMap(({ requests }) => requests))
+    const links = this.#tables(all)
+    for (const part of parts(all)) this.#send(part, links, report)
+  }
+
+  #send(steps: readonly Placed<FdbRow>[], links: ReadonlyMap<string, Table>, report: Report): void {
+    const ready: Ready[] = []
+    const messages: Request<undefined>[] = []
+    for (const { at, step } of steps) {
+      const table = links.get(step.row.link)
+      const found = obstacle(step.row, table)
+      if (found || !table) report(at, step.verb === 'delete' ? undefined : found)
+      else ready.push({ at, step, table, end: write(step, table, messages) })
+    }
+    const outcomes = this.#socket.batch(messages)
     let next = 0
-    for (const { at, step, index, requests } of plans) {
+    for (const { at, step, table, end } of ready) {
       let error: NetlinkError | undefined
-      for (const end = next + requests.length; next < end; next++) {
-        const outcome = outcomes[next]
-        if (outcome instanceof NetlinkError && !gone(step.verb, outcome)) error ??= outcome
-      }
-      const { mac, to } = step.row
-      if (step.verb === 'delete') this.known.forget(index, what(mac, to))
-      else this.known.note(index, what(mac, to), plain(to) ?? '')
+      for (; next < end; next++) error ??= refusal(step.verb, outcomes[next])
+      note(step, table)
       report(at, error && failure(error))
     }
   }
+
+  /** The links that these steps are about, by name. */
+  #tables(steps: readonly Placed<FdbRow>[]): Map<string, Table> {
+    const indexes = this.#links.indexes(new Set(steps.map(({ step }) => step.row.link)))
+    return new Map([...indexes].map(([link, index]) => [link, tableOf(index, this.known)]))
+  }
 }
 
-const gone = (verb: string, { code }: NetlinkError) => verb === 'delete' && code === 'ENOENT'
+/** One link's entries: how to write one, and what is known of them. */
+type Table = {
+  index: number
+  replace: ReturnType<typeof replaceFdbs>
+  known: Map<string, string>
+}
 
-function obstacle({ link, mac, to }: FdbRow, index: number | undefined): Failure | undefined {
+const tableOf = (index: number, known: Known): Table => ({
+  index,
+  replace: replaceFdbs({ index, state: STATIC, flags: BOTH }),
+  known: known.at(index),
+})
+
+/** A step that can be sent; `end` is where its messages end. */
+type Ready = Placed<FdbRow> & { table: Table; end: number }
+
+/** What isn't there needs no deleting. */
+const refusal = (verb: string, outcome: NetlinkError | undefined) =>
+  outcome && !(verb === 'delete' && outcome.code === 'ENOENT') ? outcome : undefined
+
+function obstacle({ link, mac, to }: FdbRow, table: Table | undefined): Failure | undefined {
   if (!isMac(mac)) return { code: 'EINVAL', words: `'${mac}' is no MAC` }
   if (!plain(to)) return { code: 'EINVAL', words: `'${to}' is no address` }
-  return index === undefined ? { code: 'ENODEV', words: `no such link: ${link}` } : undefined
+  return table === undefined ? { code: 'ENODEV', words: `no such link: ${link}` } : undefined
 }
 
-function requests({ verb, row: { mac, to } }: Placed<FdbRow>['step'], index: number): Request<undefined>[] {
+/** Adds a step's messages to those that are sent; answers how many there are now. */
+function write(
+  { verb, row: { mac, to } }: Placed<FdbRow>['step'],
+  { index, replace }: Table,
+  messages: Request<undefined>[],
+): number {
   const entry = { index, lladdr: mac }
   if (mac === EVERYBODY)
-    return [verb === 'delete' ? delFdb({ ...entry, dst: to }) : appendFdb({ ...entry, dst: to })]
-  if (verb !== 'delete') return [replaceFdb({ ...entry, dst: to, state: STATIC, flags: BOTH })]
+    return messages.push(verb === 'delete' ? delFdb({ ...entry, dst: to }) : appendFdb({ ...entry, dst: to }))
+  if (verb !== 'delete') return messages.push(replace(mac, to))
   // Apart, for where the first is missing the kernel doesn't look for the second (rtnl_fdb_del).
-  return [delFdb({ ...entry, flags: NTF.MASTER }), delFdb({ ...entry, flags: NTF.SELF })]
+  return messages.push(delFdb({ ...entry, flags: NTF.MASTER }), delFdb({ ...entry, flags: NTF.SELF }))
+}
+
+function note({ verb, row: { mac, to } }: Placed<FdbRow>['step'], { known }: Table): void {
+  if (verb === 'delete') known.delete(what(mac, to))
+  else known.set(what(mac, to), plain(to) ?? '')
 }
 
 /** The bridge's entries tell their bridge, the link's own their destination. */

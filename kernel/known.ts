@@ -5,14 +5,11 @@
 export class Known {
   readonly #links = new Map<number, Map<string, string>>()
 
-  note(index: number, what: string, value: string): void {
+  /** What is known of one link, to be kept. */
+  at(index: number): Map<string, string> {
     const link = this.#links.get(index) ?? new Map<string, string>()
-    if (link.size === 0) this.#links.set(index, link)
-    link.set(what, value)
-  }
-
-  forget(index: number, what: string): void {
-    this.#links.get(index)?.delete(what)
+    this.#links.set(index, link)
+    return link
   }
 
   of(index: number, what: string): string | undefined {

@@ -2,7 +2,7 @@ import { dumpLinks, getLink, type Link, NetlinkError, type Socket } from '@tsnet
 import type { LinkRow, Row } from '../core/rows.ts'
 import { marks, type Plan, plan } from './linkplan.ts'
 import { containerEnd, ENGINE_BRIDGE, ownership, TRASH_GROUP, validLinkName } from './names.ts'
-import { about, type Placed } from './order.ts'
+import { about, type Ordered, type Placed } from './order.ts'
 import { type Failure, failure, type Report, type Room } from './room.ts'
 
 /** Links, looked up by name or all at once; what is in the trash is in neither. */
@@ -59,7 +59,7 @@ export class Links implements Room {
       .flatMap(({ name = '' }) => (ENGINE_BRIDGE.test(name) ? name : []))
   }
 
-  apply(steps: readonly Placed[], report: Report): void {
+  apply(steps: Ordered, report: Report): void {
     const rest = about(steps, 'link')
     while (rest.length > 0) this.#together(rest.splice(0, independent(rest)), report)
   }

@@ -10,7 +10,7 @@ import { forget, type Moved } from './flows.ts'
 import { Generations } from './generations.ts'
 import { Links } from './links.ts'
 import { Neighbours } from './neighbours.ts'
-import { about, ordered, type Placed } from './order.ts'
+import { about, type Ordered, ordered, takeDeletedElements } from './order.ts'
 import { Ports } from './ports.ts'
 import type { Failure, Report } from './room.ts'
 import { Ruleset } from './ruleset.ts'
@@ -21,6 +21,8 @@ import { Watch } from './watch.ts'
 
 /** An outcome that can cross from thread to thread. */
 export type Result = { ok: true } | ({ ok: false; step: string } & Failure)
+
+const DONE: Result = { ok: true }
 
 /** Sysctls that make a host a router. */
 const FORWARDING = { 'net/ipv4/ip_forward': 'ipv4', 'net/ipv6/conf/all/forwarding': 'ipv6' } as const
@@ -90,11 +92,10 @@ export class Linux {
   apply(steps: readonly Step[]): Result[] {
     const results: Result[] = []
     const report: Report = (at, failure) => {
-      results[at] = failure ? { ok: false, step: stepLine(steps[at] as Step), ...failure } : { ok: true }
+      results[at] = failure ? { ok: false, step: stepLine(steps[at] as Step), ...failure } : DONE
     }
     const placed = ordered(steps)
-    const first = removesChains(placed) ? placed.filter(isDeletedElement) : []
-    this.#elements.apply(first, report)
+    if (removesChains(placed)) this.#elements.apply(takeDeletedElements(placed), report)
     this.#shortcuts.clear(placed, report)
     const rooms = [
       this.#ruleset,
@@ -108,8 +109,7 @@ export class Linux {
       this.#accepts,
       this.#elements,
     ]
-    for (const room of rooms)
-      room.apply(first.length > 0 ? placed.filter(each => !first.includes(each)) : placed, report)
+    for (const room of rooms) room.apply(placed, report)
     if (about(placed, 'accept').length > 0) this.#watch?.accepted()
     return results
   }
@@ -165,8 +165,6 @@ export class Linux {
 }
 
 /** A chain can't go while the verdict of an element leads to it, nor can the two go in one transaction of nft. */
-function removesChains(placed: readonly Placed[]): boolean {
+function removesChains(placed: Ordered): boolean {
   return about(placed, 'chain', 'set').some(({ step: { verb } }) => verb === 'delete' || verb === 'replace')
 }
-
-const isDeletedElement = ({ step: { verb, row } }: Placed) => row.kind === 'element' && verb === 'delete'

@@ -5,7 +5,8 @@ import {
   type Neighbour,
   NetlinkError,
   NUD,
-  replaceNeighbour,
+  type Request,
+  replaceNeighbours,
   type Socket,
 } from '@tsnet/netlink'
 import type { NeighbourRow, Row } from '../core/rows.ts'
@@ -14,7 +15,7 @@ import { isMac, plain } from './fields.ts'
 import { Known } from './known.ts'
 import type { Links } from './links.ts'
 import { ADDRESS_PROTO } from './names.ts'
-import { about, type Placed } from './order.ts'
+import { about, type Ordered, type Placed, parts } from './order.ts'
 import { type Failure, failure, type Report, type Room } from './room.ts'
 
 /** Permanent entries of the neighbour table. What the kernel found out by itself counts as absent. */
@@ -42,12 +43,13 @@ export class Neighbours implements Room {
 
   #ofLink(link: string, index: number, asked: readonly NeighbourRow[], owned: boolean): NeighbourRow[] {
     const spelt = new Map(asked.map(row => [plain(row.address), row.address]))
+    const known = this.known.at(index)
     const found =
       owned || asked.length > FEW ? this.#socket.dump(dumpNeighbours({ index })) : this.#look(index, asked)
     return found.filter(isPermanent).flatMap(({ dst = '', lladdr = '', protocol }) => {
       const address = spelt.get(plain(dst))
       if (address === undefined && !(owned && protocol === ADDRESS_PROTO)) return []
-      this.known.note(index, plain(dst) as string, lladdr)
+      known.set(plain(dst) as string, lladdr)
       return { kind: 'neighbour' as const, link, address: address ?? dst, mac: lladdr }
     })
   }
@@ -62,42 +64,74 @@ export class Neighbours implements Room {
     return this.known.differs(index, plain(dst) ?? '', gone ? undefined : lladdr)
   }
 
-  apply(steps: readonly Placed[], report: Report): void {
+  apply(steps: Ordered, report: Report): void {
     const all = about(steps, 'neighbour')
     if (all.length === 0) return
-    const indexes = this.#links.indexes(new Set(all.map(({ step }) => step.row.link)))
-    const ready = all.filter(({ at, step: { verb, row } }) => {
-      const found = obstacle(row, indexes)
-      if (found) report(at, verb === 'delete' ? undefined : found)
-      return !found
-    })
-    const outcomes = this.#socket.batch(
-      ready.map(({ step }) => request(step, indexes.get(step.row.link) as number)),
-    )
-    ready.forEach(({ at, step: { verb, row } }, i) => {
-      const outcome = outcomes[i]
-      const index = indexes.get(row.link) as number
-      const address = plain(row.address) as string
-      if (verb === 'delete') this.known.forget(index, address)
-      else this.known.note(index, address, row.mac)
-      const error = outcome instanceof NetlinkError ? outcome : undefined
-      report(at, error && !(verb === 'delete' && error.code === 'ENOENT') ? failure(error) : undefined)
-    })
+    const links = this.#tables(all)
+    for (const part of parts(all)) this.#send(part, links, report)
+  }
+
+  #send(steps: readonly Placed<NeighbourRow>[], links: ReadonlyMap<string, Table>, report: Report): void {
+    const ready: Ready[] = []
+    const messages: Request<undefined>[] = []
+    for (const { at, step } of steps) {
+      const table = links.get(step.row.link)
+      const address = plain(step.row.address)
+      const found = obstacle(step.row, address, table)
+      if (found || !table || !address) report(at, step.verb === 'delete' ? undefined : found)
+      else {
+        messages.push(request(step, table))
+        ready.push({ at, step, table, address })
+      }
+    }
+    const outcomes = this.#socket.batch(messages)
+    for (let i = 0; i < ready.length; i++) {
+      const { at, step, table, address } = ready[i] as Ready
+      if (step.verb === 'delete') table.known.delete(address)
+      else table.known.set(address, step.row.mac)
+      const error = outcomes[i]
+      report(at, error && !(step.verb === 'delete' && error.code === 'ENOENT') ? failure(error) : undefined)
+    }
+  }
+
+  /** The links that these steps are about, by name. */
+  #tables(steps: readonly Placed<NeighbourRow>[]): Map<string, Table> {
+    const indexes = this.#links.indexes(new Set(steps.map(({ step }) => step.row.link)))
+    return new Map([...indexes].map(([link, index]) => [link, tableOf(index, this.known)]))
   }
 }
+
+/** One link's entries: how to write one, and what is known of them. */
+type Table = {
+  index: number
+  replace: ReturnType<typeof replaceNeighbours>
+  known: Map<string, string>
+}
+
+const tableOf = (index: number, known: Known): Table => ({
+  index,
+  replace: replaceNeighbours({ index, protocol: ADDRESS_PROTO }),
+  known: known.at(index),
+})
+
+/** A step that can be sent, its address as it is known. */
+type Ready = Placed<NeighbourRow> & { table: Table; address: string }
 
 export const isPermanent = ({ state }: Neighbour) => (state & NUD.PERMANENT) !== 0
 
 function obstacle(
   { link, address, mac }: NeighbourRow,
-  indexes: ReadonlyMap<string, number>,
+  spelt: string | undefined,
+  table: Table | undefined,
 ): Failure | undefined {
-  if (!plain(address)) return { code: 'EINVAL', words: `'${address}' is no address` }
+  if (!spelt) return { code: 'EINVAL', words: `'${address}' is no address` }
   if (!isMac(mac)) return { code: 'EINVAL', words: `'${mac}' is no MAC` }
-  return indexes.has(link) ? undefined : { code: 'ENODEV', words: `no such link: ${link}` }
+  return table ? undefined : { code: 'ENODEV', words: `no such link: ${link}` }
 }
 
-function request({ verb, row: { address, mac } }: Placed<NeighbourRow>['step'], index: number) {
-  if (verb === 'delete') return delNeighbour({ index, dst: address })
-  return replaceNeighbour({ index, dst: address, lladdr: mac, protocol: ADDRESS_PROTO })
+function request(
+  { verb, row: { address, mac } }: Placed<NeighbourRow>['step'],
+  { index, replace }: Table,
+): Request<undefined> {
+  return verb === 'delete' ? delNeighbour({ index, dst: address }) : replace(address, mac)
 }

@@ -1,4 +1,4 @@
-import type { Step } from '../core/rows.ts'
+import type { Row, Step } from '../core/rows.ts'
 
 /**
  * The order in which one apply() works, so that steps of one kind can travel together; equal ranks keep their order.
@@ -31,19 +31,37 @@ function rank({ row: { kind }, verb }: Step): number {
 }
 
 /** A step with its place in the caller's list, where its outcome belongs. */
-export type Placed<R extends Step['row'] = Step['row']> = { at: number; step: Step & { row: R } }
+export type Placed<R extends Row = Row> = { at: number; step: Step & { row: R } }
 
-/** The steps in the order in which they are applied. */
-export function ordered(steps: readonly Step[]): Placed[] {
-  const places: Placed[][] = RANKS.map(() => [])
-  for (const [at, step] of steps.entries()) places[rank(step)]?.push({ at, step })
-  return places.flat()
+/** Steps by their ranks, in the order in which they are applied. */
+export type Ordered = readonly (readonly Placed[])[]
+
+export function ordered(steps: readonly Step[]): Placed[][] {
+  const ranks: Placed[][] = RANKS.map(() => [])
+  for (let at = 0; at < steps.length; at++) {
+    const step = steps[at] as Step
+    ranks[rank(step)]?.push({ at, step })
+  }
+  return ranks
 }
 
-/** Those steps that are about rows of the given kinds. */
-export function about<K extends Step['row']['kind']>(
-  placed: readonly Placed[],
+/** Those steps that are about rows of the given kinds. Looks at ranks, not at steps: every room asks, of ten thousand steps too. */
+export function about<K extends Row['kind']>(
+  ordered: Ordered,
   ...kinds: K[]
-): Placed<Extract<Step['row'], { kind: K }>>[] {
-  return placed.filter(({ step }) => (kinds as string[]).includes(step.row.kind)) as never
+): Placed<Extract<Row, { kind: K }>>[] {
+  const asked: readonly string[] = kinds
+  const ranks = ordered.filter(([first]) => first && asked.includes(first.step.row.kind))
+  return ([] as Placed[]).concat(...ranks) as never
+}
+
+/** Takes the elements that are to be deleted out of what is to be done. */
+export const takeDeletedElements = (ordered: Placed[][]): Ordered =>
+  ordered.splice(RANKS.indexOf('delete element'), 1, [])
+
+/** As many as one send of netlink takes. What is made for them is garbage before the next ones come, while that costs nothing. */
+const PART = 256
+
+export function* parts<R extends Row>(steps: readonly Placed<R>[]): Generator<readonly Placed<R>[]> {
+  for (let at = 0; at < steps.length; at += PART) yield steps.slice(at, at + PART)
 }

@@ -2,7 +2,7 @@ import { closeSync } from 'node:fs'
 import { bindPort } from '@tsnet/netlink'
 import type { PortRow, Row } from '../core/rows.ts'
 import { key } from '../core/rows.ts'
-import { about, type Placed } from './order.ts'
+import { about, type Ordered } from './order.ts'
 import { failure, type Report, type Room } from './room.ts'
 
 /** Host ports that we keep others from taking. They are as long-lived as this object. */
@@ -14,7 +14,7 @@ export class Ports implements Room {
     return rows.flatMap(row => (row.kind === 'port' ? (this.#held.get(key(row))?.row ?? []) : []))
   }
 
-  apply(steps: readonly Placed[], report: Report): void {
+  apply(steps: Ordered, report: Report): void {
     for (const { at, step } of about(steps, 'port')) {
       try {
         step.verb === 'delete' ? this.#release(key(step.row)) : this.#hold(step.row)

@@ -1,5 +1,5 @@
 import type { Row } from '../core/rows.ts'
-import type { Placed } from './order.ts'
+import type { Ordered } from './order.ts'
 
 /** Why a step failed: the errno's name and the kernel's words. */
 export type Failure = { code: string; words: string }
@@ -11,7 +11,7 @@ export type Report = (at: number, failure?: Failure) => void
 export interface Room {
   /** Those of `rows` that are present, and with `owned` everything of this kind that is ours. */
   read(rows: readonly Row[], owned: boolean): Row[]
-  apply(steps: readonly Placed[], report: Report): void
+  apply(steps: Ordered, report: Report): void
 }
 
 /** Without a name in Node: what a bridge answers whose ports are all taken (BR_MAX_PORTS in net/bridge/br_private.h). */

@@ -14,7 +14,7 @@ import { typesOf } from './fields.ts'
 import type { Generations } from './generations.ts'
 import { TABLE } from './names.ts'
 import { listRules, nft } from './nft.ts'
-import { about, type Placed } from './order.ts'
+import { about, type Ordered, type Placed } from './order.ts'
 import { type Failure, failure, type Report, type Room } from './room.ts'
 import { digest, hookDigest, references, text } from './text.ts'
 
@@ -68,7 +68,7 @@ export class Ruleset implements Room {
     return chains.some(({ table, name }) => table === 'filter' && name === 'FORWARD')
   }
 
-  apply(steps: readonly Placed[], report: Report): void {
+  apply(steps: Ordered, report: Report): void {
     let rest = about(steps, 'chain', 'set')
     if (rest.length === 0) return
     const sets = this.sets(true)
@@ -179,6 +179,11 @@ function settle(
 }
 
 type Rules = Placed<ChainRow | SetRow>
+
+const isOf =
+  <K extends 'chain' | 'set'>(kind: K) =>
+  (rules: Rules): rules is Placed<Extract<ChainRow | SetRow, { kind: K }>> =>
+    rules.step.row.kind === kind
 type Line = { words: string; at?: number }
 
 /**
@@ -186,8 +191,8 @@ type Line = { words: string; at?: number }
  * use it along; they come back as they were unless a step brings others.
  */
 function compose(steps: readonly Rules[], chains: ReadonlyMap<string, Present>): Line[] {
-  const ofChains = about(steps, 'chain')
-  const ofSets = about(steps, 'set')
+  const ofChains = steps.filter(isOf('chain'))
+  const ofSets = steps.filter(isOf('set'))
   const coming = ofChains.filter(({ step }) => step.verb !== 'delete')
   const leaving = ofChains.filter(({ step: { verb, row } }) => {
     const chain = chains.get(row.name)

@@ -14,7 +14,7 @@ import {
 } from '@tsnet/netlink'
 import type { Row, ShortcutRow } from '../core/rows.ts'
 import type { Links } from './links.ts'
-import { about, type Placed } from './order.ts'
+import { about, type Ordered } from './order.ts'
 import type { Report } from './room.ts'
 import { shortcutProgram } from './shortcutprogram.ts'
 
@@ -102,7 +102,7 @@ export class Shortcuts {
   }
 
   /** Deletes, before the links go that the entries lead to. A link that stays loses its qdisc. */
-  clear(steps: readonly Placed[], report: Report): void {
+  clear(steps: Ordered, report: Report): void {
     const all = about(steps, 'shortcut').filter(({ step }) => step.verb === 'delete')
     if (all.length === 0) return
     const leaving = new Set(
@@ -119,7 +119,7 @@ export class Shortcuts {
   }
 
   /** Adds and sets, after the links are there. */
-  apply(steps: readonly Placed[], report: Report): void {
+  apply(steps: Ordered, report: Report): void {
     const all = about(steps, 'shortcut').filter(({ step }) => step.verb !== 'delete')
     if (all.length === 0) return
     const indexes = this.#indexes(all.map(({ step }) => step.row))

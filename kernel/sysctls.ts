@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import type { Row, SysctlRow } from '../core/rows.ts'
-import type { Placed } from './order.ts'
+import type { Ordered } from './order.ts'
 import { about } from './order.ts'
 import { failure, type Report, type Room } from './room.ts'
 
@@ -38,7 +38,7 @@ export class Sysctls implements Room {
     })
   }
 
-  apply(steps: readonly Placed[], report: Report): void {
+  apply(steps: Ordered, report: Report): void {
     for (const { at, step } of about(steps, 'sysctl')) {
       try {
         this.#write(step.verb === 'delete' ? usual(step.row) : step.row)

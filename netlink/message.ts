@@ -8,7 +8,7 @@ import {
 } from './attributes.ts'
 import type { Codec, ValueOf } from './codec.ts'
 import { NetlinkError } from './error.ts'
-import type { Writer } from './writer.ts'
+import { Writer } from './writer.ts'
 
 /** A C struct: fields in order, those that begin with an underscore are padding. */
 type Fields = Record<string, Codec<number>>
@@ -118,6 +118,34 @@ export const command = <In>(
   body: kind,
   value,
 })
+
+/**
+ * As command, for many messages that differ in some attributes alone: all else is written once. Answers what makes one of
+ * them, from the values of the attributes `open` in their order.
+ */
+export function stencil<T extends Table, K extends keyof T & string>(
+  type: number,
+  flags: number,
+  kind: { set: AttributeSet<T> } & Pick<AnyBody, 'write'>,
+  value: object,
+  open: readonly K[],
+): (...values: ValuesOf<T>[K][]) => Request<undefined> {
+  const draft = new Writer(256)
+  kind.write(draft, value)
+  const written = draft.bytes.subarray(0, draft.at)
+  const attributes = open.map(name => kind.set.table[name] as Attribute<unknown>)
+  const stencilled = {
+    ...kind,
+    write(out: Writer, values: readonly unknown[]) {
+      out.raw(written)
+      for (let i = 0; i < attributes.length; i++) {
+        const { id, codec } = attributes[i] as Attribute<unknown>
+        writeAttribute(out, id, codec, values[i])
+      }
+    },
+  } as unknown as AnyBody
+  return (...values) => ({ type, flags, body: stencilled, value: values })
+}
 
 /** A question with one answer. `Out` is what `reply` reads, which is usually the body of the question too. */
 export const query = <In, Out>(

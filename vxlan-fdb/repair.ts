@@ -21,11 +21,24 @@ const openEnd = Number.MAX_SAFE_INTEGER - 1
 /** First six bits. */
 const bucketOf = (origin: string): number => Number.parseInt(origin.slice(0, 2), 16) >>> 2
 
+/** A mark's number is asked for each second, and a mark seldom changes. */
+const known = new WeakMap<Log, Mark & { sum: Sum }>()
+
+function sumOf(log: Log): Sum {
+  const { origin, fence, epoch, upto } = log
+  const last = known.get(log)
+  if (last && last.fence === fence && last.epoch === epoch && last.upto === upto) return last.sum
+  const sum = markSum({ origin, fence, epoch, upto })
+  known.set(log, { origin, fence, epoch, upto, sum })
+  return sum
+}
+
 function buckets(table: Table): Sum[] {
   const sums = Array.from({ length: bucketCount }, (): Sum => [0, 0])
-  for (const mark of table.marks(() => true)) {
-    const at = bucketOf(mark.origin)
-    sums[at] = plus(sums[at] ?? [0, 0], markSum(mark))
+  for (const log of table.logs.values()) {
+    if (log.epoch === 0) continue
+    const at = bucketOf(log.origin)
+    sums[at] = plus(sums[at] ?? [0, 0], sumOf(log))
   }
   return sums
 }

@@ -1,13 +1,15 @@
 import { ip, mac } from '../address.ts'
 import { attribute, attributes } from '../attributes.ts'
 import { be16, s32, u8, u16, u32 } from '../codec.ts'
-import { body, command, type Dump, dump, NLM_F, query, type Request } from '../message.ts'
+import { body, command, type Dump, dump, NLM_F, query, type Request, stencil } from '../message.ts'
 import { struct } from '../struct.ts'
 import { RTM } from './types.ts'
 
 const AF_INET = 2
 const AF_BRIDGE = 7
 const AF_INET6 = 10
+
+const REPLACE = NLM_F.CREATE | NLM_F.REPLACE
 
 /** `state` of an entry (linux/neighbour.h). */
 export const NUD = {
@@ -80,7 +82,19 @@ export const newNeighbour = (spec: NeighbourSpec): Request<undefined> =>
 
 /** `ip neighbour replace`. */
 export const replaceNeighbour = (spec: NeighbourSpec): Request<undefined> =>
-  command(RTM.NEWNEIGH, NLM_F.CREATE | NLM_F.REPLACE, neighbourBody, neighbour(spec))
+  command(RTM.NEWNEIGH, REPLACE, neighbourBody, neighbour(spec))
+
+/** As replaceNeighbour, for many addresses of one link. Answers what makes a message of an address and where it is. */
+export function replaceNeighbours(
+  spec: Omit<NeighbourSpec, 'dst' | 'lladdr'>,
+): (dst: string, lladdr: string) => Request<undefined> {
+  const of = (family: number) => {
+    const fixed = { family, state: NUD.PERMANENT, ...spec }
+    return stencil(RTM.NEWNEIGH, REPLACE, neighbourBody, fixed, ['dst', 'lladdr'])
+  }
+  const [four, six] = [of(AF_INET), of(AF_INET6)]
+  return (dst, lladdr) => (dst.includes(':') ? six : four)(dst, lladdr)
+}
 
 /** `ip neighbour del`: by link and address alone. ENOENT when it isn't there. */
 export const delNeighbour = ({ index, dst }: { index: number; dst: string }): Request<undefined> =>
@@ -127,7 +141,7 @@ export type FdbSpec = { index: number; lladdr: string } & Pick<
   | 'flagsExt'
 >
 
-const fdb = (spec: FdbSpec): Wire => ({
+const fdb = (spec: Partial<FdbSpec>): Wire => ({
   family: AF_BRIDGE,
   state: NUD.PERMANENT | NUD.NOARP,
   flags: NTF.SELF,
@@ -144,7 +158,13 @@ export const appendFdb = (spec: FdbSpec): Request<undefined> =>
 
 /** `bridge fdb replace`. */
 export const replaceFdb = (spec: FdbSpec): Request<undefined> =>
-  command(RTM.NEWNEIGH, NLM_F.CREATE | NLM_F.REPLACE, neighbourBody, fdb(spec))
+  command(RTM.NEWNEIGH, REPLACE, neighbourBody, fdb(spec))
+
+/** As replaceFdb, for many MACs of one link. Answers what makes a message of a MAC and the tunnel's far end. */
+export const replaceFdbs = (
+  spec: Omit<FdbSpec, 'lladdr' | 'dst'>,
+): ((lladdr: string, dst: string) => Request<undefined>) =>
+  stencil(RTM.NEWNEIGH, REPLACE, neighbourBody, fdb(spec), ['lladdr', 'dst'])
 
 /** `bridge fdb del`. ENOENT when it isn't there. */
 export const delFdb = (spec: FdbSpec): Request<undefined> =>

@@ -195,7 +195,9 @@ describe('kernel: order of steps', () => {
       step('delete', { kind: 'element', set: 's', key: ['b'] }),
     ]
     assert.deepEqual(
-      ordered(steps).map(({ at }) => at),
+      ordered(steps)
+        .flat()
+        .map(({ at }) => at),
       [7, 6, 5, 4, 3, 2, 1, 0],
     )
   })

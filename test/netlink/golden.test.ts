@@ -277,3 +277,22 @@ describe('messages in another order than the tools', () => {
     assert.equal(data(ours), data(golden))
   })
 })
+
+describe('messages from a stencil', () => {
+  const lladdr = '02:00:00:00:00:05'
+  const same = (one: nl.Request<unknown>, other: nl.Request<unknown>) =>
+    assert.equal(encoded(one).toString('hex'), encoded(other).toString('hex'))
+
+  it('are those that are written one by one', () => {
+    const spec = { index: 4, state: nl.NUD.NOARP, flags: nl.NTF.SELF }
+    const fdb = nl.replaceFdbs(spec)
+    for (const dst of ['10.0.0.7', 'fd00:9::7'])
+      same(fdb(lladdr, dst), nl.replaceFdb({ ...spec, lladdr, dst }))
+    const neighbour = nl.replaceNeighbours({ index: 4, protocol: 116 })
+    for (const dst of ['10.9.0.5', 'fd00:9::5'])
+      same(neighbour(dst, lladdr), nl.replaceNeighbour({ index: 4, protocol: 116, dst, lladdr }))
+  })
+
+  it('are refused as those are', () =>
+    assert.throws(() => encoded(nl.replaceFdbs({ index: 4 })('02:00', '10.0.0')), { code: 'EINVAL' }))
+})
