@@ -7,7 +7,7 @@
 
 node := node_modules/.bin/node
 mocha := $(node) node_modules/mocha/bin/mocha.js
-sources := $(shell find bin cli core driver gossip ipam kernel modes names netlink store vxlan-fdb -name '*.ts' -not -path '*/node_modules/*')
+sources := $(shell find bin cli cni core driver gossip ipam kernel modes names netlink store vxlan-fdb -name '*.ts' -not -path '*/node_modules/*')
 
 # Debian packages of the commands that are missing here: `command:package` pairs.
 missing = $(foreach pair,$(1),$(if $(shell command -v $(firstword $(subst :, ,$(pair)))),,$(lastword $(subst :, ,$(pair)))))
@@ -26,7 +26,7 @@ define install
 endef
 
 .PHONY: all run test test-quick test-docker check bench clean
-all: dist/tsnetd dist/tsnet
+all: dist/tsnetd dist/tsnet dist/tsnet-cni
 
 # `npm ci` refuses a lock file without the packages of platforms that the registry at hand doesn't offer.
 node_modules/.package-lock.json: package.json package-lock.json netlink/package.json
@@ -53,6 +53,11 @@ dist/tsnet: $(sources) bin/launcher dist/node
 	@mkdir -p dist
 	node_modules/.bin/esbuild bin/tsnet.ts --bundle --minify-syntax --minify-whitespace --platform=node --format=esm --target=node26 --outdir=dist --log-level=warning
 	@install bin/launcher $@
+
+# Static, for it is copied into whatever a node has in /opt/cni/bin.
+dist/tsnet-cni: cni/shim.c node_modules/.package-lock.json
+	@mkdir -p $(@D)
+	cc -O2 -static -s -Wall -Wextra -o $@ $<
 
 dist/node: node_modules/.package-lock.json
 	@mkdir -p dist/lib

@@ -1,15 +1,18 @@
 import { linkless, orphaned, predecessors, publishers } from './dead.ts'
 import { type Modes, nothing, ofEndpoint, plain, type Touch, type View } from './desired.ts'
+import { drift } from './drift.ts'
 import { refuseDuplicates } from './duplicates.ts'
 import { placeOf } from './elsewhere.ts'
 import { Refused, type StepError } from './errors.ts'
 import type {
+  Attached,
+  AttachmentSpec,
+  Attachments,
   Clock,
   EndpointSpec,
   Kernel,
   Mode,
   NetworkSpec,
-  Networks,
   Peers,
   Place,
   Sandbox,
@@ -18,7 +21,7 @@ import { macOf } from './mac.ts'
 import { overlapping } from './overlap.ts'
 import { alone } from './peers.ts'
 import { HostPorts, type Wish } from './publish.ts'
-import type { Change, Endpoint, Network, PortRequest, Publication } from './records.ts'
+import type { Attachment, Change, Endpoint, Network, PortRequest, Publication } from './records.ts'
 import type { Row } from './rows.ts'
 import type { Log, Settler } from './settle.ts'
 import { Turns } from './turns.ts'
@@ -43,7 +46,7 @@ export type EngineParts = {
  * What the doors ask for, as changes of records. Every change is written down first and settled then; a change that the
  * kernel turns down is taken back, so that a refused call leaves nothing.
  */
-export class Engine implements Networks {
+export class Engine implements Attachments {
   readonly #parts: EngineParts
   readonly #ports: HostPorts
   readonly #turns = new Turns()
@@ -65,6 +68,14 @@ export class Engine implements Networks {
 
   endpoint(id: string): Endpoint | undefined {
     return this.#records.endpoints.get(id)
+  }
+
+  networks(): Iterable<Network> {
+    return this.#records.networks.values()
+  }
+
+  attachments(): (Endpoint & { attachment: Attachment })[] {
+    return [...this.#records.endpoints.values()].filter(isAttached)
   }
 
   createNetwork(spec: NetworkSpec): Promise<void> {
@@ -111,6 +122,53 @@ export class Engine implements Networks {
     })
   }
 
+  attach(spec: AttachmentSpec): Promise<Attached> {
+    return this.#turns.take(spec.id, async () => {
+      const network = this.#networkOf(spec.network)
+      if (this.endpoint(spec.id))
+        throw new Refused(`${spec.attachment.ifname} of this container is there already`)
+      await Promise.all(predecessors(this.#records, spec).map(each => this.deleteEndpoint(each.id)))
+      const endpoint = { ...spec, mac: spec.mac ?? macOf(spec), published: [], created: this.#parts.now() }
+      const published = await this.#grant(this.#wishes(network, endpoint))
+      await this.#change({ table: 'endpoint', id: spec.id, value: { ...endpoint, published } })
+      this.#joins({ ...endpoint, published }, spec.attachment.namespace)
+      return this.#attached(network, endpoint)
+    })
+  }
+
+  async detach(id: string): Promise<void> {
+    const { attachment, mac = '' } = this.endpoint(id) ?? {}
+    const { namespace = '', ifname = '' } = attachment ?? {}
+    await Promise.all([this.#parts.kernel.retire(namespace, ifname, mac), this.deleteEndpoint(id)])
+  }
+
+  async drift(id: string): Promise<string[]> {
+    const endpoint = this.#endpointOf(id)
+    return drift(this.#parts.kernel, ofEndpoint(this.#view, endpoint))
+  }
+
+  async severed(): Promise<(Endpoint & { attachment: Attachment })[]> {
+    const all = this.attachments()
+    const rows = all.map(
+      each => ({ kind: 'link', name: this.#hostLink(each), type: 'veth', up: true }) as const,
+    )
+    const present = await this.#parts.kernel.read({ owned: false, rows })
+    const names = new Set(present.flatMap(row => (row.kind === 'link' ? row.name : [])))
+    return all.filter(each => !names.has(this.#hostLink(each)))
+  }
+
+  #attached(network: Network, endpoint: Endpoint): Attached {
+    const mode = this.#mode(network)
+    const mtu = mode.mtu(network, this.#parts.peers?.self)
+    return {
+      mac: endpoint.mac,
+      bridge: mode.link(network),
+      link: mode.hostLink(endpoint),
+      ...(mtu !== undefined && { mtu }),
+      sandbox: mode.sandbox(network, endpoint),
+    }
+  }
+
   deleteEndpoint(id: string): Promise<void> {
     return this.#turns.take(id, async () => {
       if (this.endpoint(id)) this.#forget([{ table: 'endpoint', id }])
@@ -125,11 +183,15 @@ export class Engine implements Networks {
     return this.#turns.take(id, async () => {
       const endpoint = this.#endpointOf(id)
       const network = this.#networkOf(endpoint.network)
-      this.#parts.settler.store
-        .write([{ table: 'endpoint', id, value: { ...endpoint, sandbox } }])
-        .catch(error => this.#parts.log.error({ err: error }, 'a join was not recorded'))
+      this.#joins(endpoint, sandbox)
       return this.#mode(network).sandbox(network, endpoint)
     })
+  }
+
+  #joins(endpoint: Endpoint, sandbox: string): void {
+    this.#parts.settler.store
+      .write([{ table: 'endpoint', id: endpoint.id, value: { ...endpoint, sandbox } }])
+      .catch(error => this.#parts.log.error({ err: error }, 'a join was not recorded'))
   }
 
   leave(id: string): Promise<void> {
@@ -183,10 +245,10 @@ export class Engine implements Networks {
   async collect(listed: { networks: Set<string>; endpoints: Set<string> }, age: number): Promise<string[]> {
     const old = this.#parts.now() - age
     const endpoints = [...this.#records.endpoints.values()].filter(
-      each => each.created < old && !listed.endpoints.has(each.id),
+      each => !each.attachment && each.created < old && !listed.endpoints.has(each.id),
     )
     const networks = [...this.#records.networks.values()].filter(
-      each => each.created < old && !listed.networks.has(each.id),
+      each => !each.conflist && each.created < old && !listed.networks.has(each.id),
     )
     await Promise.all(endpoints.map(each => this.deleteEndpoint(each.id)))
     await Promise.all(networks.map(each => this.deleteNetwork(each.id)))
@@ -194,14 +256,13 @@ export class Engine implements Networks {
   }
 
   async #publish(endpoint: Endpoint): Promise<void> {
-    const network = this.#networkOf(endpoint.network)
-    const mode = this.#mode(network)
-    const wishes = endpoint.ports.map(request => ({
-      request,
-      listeners: mode.listeners(network, endpoint, request),
-    }))
-    const published = await this.#grant(wishes)
+    const published = await this.#grant(this.#wishes(this.#networkOf(endpoint.network), endpoint))
     await this.#change({ table: 'endpoint', id: endpoint.id, value: { ...endpoint, published } })
+  }
+
+  #wishes(network: Network, endpoint: Endpoint): Wish[] {
+    const mode = this.#mode(network)
+    return endpoint.ports.map(request => ({ request, listeners: mode.listeners(network, endpoint, request) }))
   }
 
   /** What is taken may be held for an endpoint that died a moment ago. */
@@ -303,7 +364,7 @@ export class Engine implements Networks {
         throw new Refused(`bridge ${name} is the one of network ${other.id}; choose another name`)
   }
 
-  #parse({ id, words, internal, ipv4, ipv6, enable, shared = words.name }: NetworkSpec): Network {
+  #parse({ id, words, internal, ipv4, ipv6, enable, shared = words.name, conflist }: NetworkSpec): Network {
     const name = words.mode ?? 'bridge'
     const mode = this.#parts.modes[name]
     if (!mode) {
@@ -311,8 +372,11 @@ export class Engine implements Networks {
       throw new Refused(`option "mode" can't be "${name}": it has to be ${known}`)
     }
     const options = mode.options(words, { internal, ...enable })
-    const record = { id, mode: name, options, internal, ipv4, ipv6, created: this.#parts.now() }
-    return shared === undefined ? record : { ...record, shared }
+    return {
+      ...{ id, mode: name, options, internal, ipv4, ipv6, created: this.#parts.now() },
+      ...(shared !== undefined && { shared }),
+      ...(conflist !== undefined && { conflist }),
+    }
   }
 
   #refuseWords({ network, options }: EndpointSpec): void {
@@ -356,6 +420,9 @@ export class Engine implements Networks {
 
 /** A change on its way to the disk and to the kernel. */
 type Doing = { written: Promise<void>; settled: Promise<StepError[]> }
+
+const isAttached = (endpoint: Endpoint): endpoint is Endpoint & { attachment: Attachment } =>
+  endpoint.attachment !== undefined
 
 function undo(change: Change, before: Network | Endpoint | undefined): Change {
   return { table: change.table, id: change.id, ...(before && { value: before }) } as Change

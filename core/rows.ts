@@ -1,4 +1,4 @@
-import type { Proto } from './records.ts'
+import type { Proto, Route } from './records.ts'
 
 /**
  * A row is one thing in the kernel, as plain data. Wanted rows come from the modes, present rows from the kernel;
@@ -28,7 +28,7 @@ export type LinkRow = {
   /** Bridge that this link is a port of. */
   master?: string
   /** The other end of a veth: given at birth, never compared, for libnetwork moves and renames it. */
-  peer?: { name: string; mac?: string; mtu?: number }
+  peer?: { name: string; mac?: string; mtu?: number; inside?: Inside }
   /** Bridge port: frames may leave by the port they came in (IFLA_BRPORT_MODE). */
   hairpin?: boolean
   /** Bridge port: isolated ports don't reach each other (IFLA_BRPORT_ISOLATED). */
@@ -50,6 +50,9 @@ export type LinkRow = {
   /** Read only: a bridge that somebody else made. Adding it means using it, deleting it means letting go of it. */
   adopted?: boolean
 }
+
+/** A veth's other end that is born in a container's namespace, with addresses in CIDR form and routes, and up. */
+export type Inside = { namespace: string; addresses: string[]; routes: Route[] }
 
 export type AddressRow = { kind: 'address'; link: string; address: string }
 

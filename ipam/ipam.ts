@@ -86,6 +86,19 @@ export class Ipam {
     return answer
   }
 
+  /** The pool's id, asked for any number of times. @throws Refused as requestPool does. */
+  async openPool(request: PoolRequest): Promise<string> {
+    const known = this.findPool(request.space, request.pool)
+    return known ?? (await this.requestPool(request)).id
+  }
+
+  /** Id of the pool of a space that has this prefix. */
+  findPool(space: Space, pool: string): string | undefined {
+    for (const { record } of this.#pools.values())
+      if (record.space === space && record.pool === pool) return record.id
+    return undefined
+  }
+
   /** Gives back a pool and all its addresses: dockerd's rollback doesn't name them. Unknown pools are fine. */
   async releasePool(id: string): Promise<void> {
     const held = this.#pools.get(id)
@@ -136,7 +149,7 @@ export class Ipam {
 
   /**
    * Takes back what dockerd has forgotten: it died between asking and recording, or an IPv6 request failed after the IPv4 one, or
-   * a call ran out of time. Only the local space: Docker's API doesn't list what Swarm's leader holds.
+   * a call ran out of time. Not Swarm's space: Docker's API doesn't list what its leader holds.
    *
    * @param used by pool id, the addresses without prefix length that Docker knows of. Pools that are missing here are unknown to
    * Docker. What our own network, gateway, `--aux-address` and endpoint records name is never taken back.
@@ -147,10 +160,11 @@ export class Ipam {
     used: ReadonlyMap<string, ReadonlySet<string>>,
     olderThan: number,
     now: number,
+    space: Space = 'local',
   ): Promise<string[]> {
     const known = inUse(this.#deps.store.records)
-    const local = [...this.#pools.values()].filter(({ record }) => record.space === 'local')
-    const found = local.map(held => ({
+    const all = [...this.#pools.values()].filter(({ record }) => record.space === space)
+    const found = all.map(held => ({
       held,
       ...forgotten(held, used.get(held.record.id), known, now - olderThan),
     }))

@@ -1,5 +1,5 @@
 import { StepError } from '../core/errors.ts'
-import type { Facts, Kernel, Outcome, Scope } from '../core/faces.ts'
+import type { Facts, Furnished, Kernel, Outcome, Scope } from '../core/faces.ts'
 import { line, stepLine } from '../core/lines.ts'
 import type {
   FdbRow,
@@ -64,6 +64,15 @@ export class FakeKernel implements Kernel {
       ephemeral: [32768, 60999],
       shortcut: this.world.bpf,
     }
+  }
+
+  async look(namespace: string, link: string): Promise<Furnished | undefined> {
+    return structuredClone(this.world.insides.get(`${namespace} ${link}`)?.furnished)
+  }
+
+  async retire(namespace: string, link: string, mac: string): Promise<void> {
+    const at = `${namespace} ${link}`
+    if (this.world.insides.get(at)?.furnished.mac === mac) this.world.insides.delete(at)
   }
 
   watch(ring: () => void): void {
@@ -142,7 +151,7 @@ export class FakeKernel implements Kernel {
     const still = this.world.links.get(row.name)
     if (still && row.type === 'bridge' && still.row.type === 'bridge' && !still.ours)
       return this.#adopt(still, row)
-    if (still || (row.peer && this.world.links.has(row.peer.name)))
+    if (still || (row.peer && !row.peer.inside && this.world.links.has(row.peer.name)))
       fail('EEXIST', 'a link of that name is there')
     this.#addLink(row)
   }
@@ -165,8 +174,9 @@ export class FakeKernel implements Kernel {
     const mac = row.mac ?? `02:00:00:00:00:${String(this.world.links.size % 100).padStart(2, '0')}`
     const born = { ...portOf({ mtu: 1500, ...row, mac }, undefined), ...flags(row) }
     const link: FakeLink = { row: born, ours: true, alias: needsAlias(row) }
-    this.world.links.set(row.name, peer ? { ...link, peer: peer.name } : link)
-    if (!peer) return
+    if (peer?.inside) this.world.furnish(row.name, peer)
+    this.world.links.set(row.name, peer && !peer.inside ? { ...link, peer: peer.name } : link)
+    if (!peer || peer.inside) return
     const end: LinkRow = {
       kind: 'link',
       name: peer.name,

@@ -67,6 +67,14 @@ class Remote implements Kernel {
     return this.#call('facts', undefined)
   }
 
+  look(namespace: string, link: string) {
+    return this.#call('look', { namespace, link })
+  }
+
+  retire(namespace: string, link: string, mac: string) {
+    return this.#call('retire', { namespace, link, mac })
+  }
+
   watch(ring: () => void): void {
     this.#rings.add(ring)
     if (this.#rings.size === 1)

@@ -1,5 +1,5 @@
 import { open, type Socket } from '@tsnet/netlink'
-import type { Facts } from '../core/faces.ts'
+import type { Facts, Furnished } from '../core/faces.ts'
 import { stepLine } from '../core/lines.ts'
 import type { Row, Step } from '../core/rows.ts'
 import { Accepts } from './accepts.ts'
@@ -8,6 +8,7 @@ import { Elements } from './elements.ts'
 import { Fdb } from './fdb.ts'
 import { forget, type Moved } from './flows.ts'
 import { Generations } from './generations.ts'
+import { look, retire } from './inside.ts'
 import { Links } from './links.ts'
 import { Neighbours } from './neighbours.ts'
 import { about, type Ordered, ordered, takeDeletedElements } from './order.ts'
@@ -122,6 +123,14 @@ export class Linux {
       ephemeral: [first, last],
       shortcut: this.#shortcuts.possible(),
     }
+  }
+
+  look(namespace: string, link: string): Furnished | undefined {
+    return look(namespace, link)
+  }
+
+  retire(namespace: string, link: string, mac: string): void {
+    retire(namespace, link, mac)
   }
 
   /** Rings for what others do to ours and to the firewalls beside us, until closed. */

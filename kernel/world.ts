@@ -1,3 +1,4 @@
+import type { Furnished } from '../core/faces.ts'
 import type {
   AcceptRow,
   ChainRow,
@@ -32,6 +33,8 @@ export class World {
   readonly ports = new Map<string, PortRow>()
   readonly accepts = new Map<string, AcceptRow>()
   readonly shortcuts = new Map<string, ShortcutRow>()
+  /** Links in containers' namespaces by path and name, each with the host's link that it is the other end of. */
+  readonly insides = new Map<string, { host: string; furnished: Furnished }>()
   /** Whether the kernel has bpf(2). */
   bpf = true
   /** Backends whose filter table is there. */
@@ -65,6 +68,13 @@ export class World {
     this.ring()
   }
 
+  furnish(host: string, { name, mac = '', mtu = 1500, inside }: NonNullable<LinkRow['peer']>): void {
+    const { namespace, addresses, routes } = inside as NonNullable<typeof inside>
+    const at = `${namespace} ${name}`
+    if (this.insides.has(at)) fail('EEXIST', 'a link of that name is there')
+    this.insides.set(at, { host, furnished: { mac, mtu, up: true, addresses, routes } })
+  }
+
   /** A tunnel that leaves its bridge leaves that bridge's entries behind it. */
   #free(port: FakeLink): void {
     port.row = portOf(port.row, undefined)
@@ -82,6 +92,7 @@ export class World {
     this.shortcuts.delete(name)
     for (const port of this.links.values()) if (port.row.master === name) this.#free(port)
     if (link.peer) this.drop(link.peer)
+    for (const [at, { host }] of this.insides) if (host === name) this.insides.delete(at)
   }
 }
 

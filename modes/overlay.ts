@@ -16,6 +16,7 @@ import { type OverlayOptions, overlayOptions } from './overlay-options.ts'
 export const overlay: Mode = {
   ...bridge,
   options: overlayOptions,
+  mtu: mtuOf,
   network: (network, self) => networkRows(network, self),
   endpoint: (network, endpoint, self) => [
     ...bridge.endpoint(sized(network, self), endpoint),
