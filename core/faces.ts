@@ -39,7 +39,7 @@ export interface Kernel {
   close(): Promise<void>
 }
 
-/** How a link inside of a container is: addresses and routes on it, in CIDR form. */
+/** How a link inside of a container is: its addresses in CIDR form, and all the container's routes. */
 export type Furnished = { mac: string; mtu: number; up: boolean; addresses: string[]; routes: Route[] }
 
 /** What a container gets: printed into Docker's Join answer, or furnished by us for CNI. */

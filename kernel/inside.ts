@@ -15,6 +15,7 @@ import {
   type Socket,
   setLink,
 } from '@tsnet/netlink'
+import { isDefault } from '../core/addresses.ts'
 import type { Furnished } from '../core/faces.ts'
 import type { Route } from '../core/records.ts'
 import type { Inside } from '../core/rows.ts'
@@ -43,7 +44,10 @@ export function furnish(name: string, { namespace, addresses, routes }: Inside):
         ...[...addresses, ...local].map(cidr => newAddress({ index, cidr, flags: IFA_F.NODAD })),
         ...routes.map(route => toRequest(index, route)),
       ])
-      const error = outcomes.find(outcome => outcome instanceof NetlinkError)
+      const first = outcomes.length - routes.length
+      const error = outcomes.find(
+        (outcome, i) => outcome instanceof NetlinkError && !isOthers(outcome, routes[i - first]),
+      )
       return error && failure(error)
     })
   } catch (error) {
@@ -52,10 +56,18 @@ export function furnish(name: string, { namespace, addresses, routes }: Inside):
 }
 
 function toRequest(oif: number, { to, via }: Route): Request<undefined> {
-  const whole = to === '0.0.0.0/0' || to === '::/0'
   const family = to.includes(':') ? 10 : 2
-  return newRoute({ to: whole ? 'default' : to, family, oif, ...(via === undefined ? {} : { gateway: via }) })
+  return newRoute({
+    to: isDefault({ to }) ? 'default' : to,
+    family,
+    oif,
+    ...(via === undefined ? {} : { gateway: via }),
+  })
 }
+
+/** A container's first link is its way out; a second one leaves that as it is. */
+const isOthers = ({ code }: NetlinkError, route: Route | undefined) =>
+  code === 'EEXIST' && route !== undefined && isDefault(route)
 
 /** RFC 4291, appendix A: the MAC with ff:fe in its middle and the universal bit turned over. */
 export function linkLocal(mac: string): string {
@@ -73,7 +85,7 @@ export function look(namespace: string, name: string): Furnished | undefined {
         .dump(dumpAddresses({ index }))
         .filter(each => each.index === index)
         .map(({ local, address, prefixLength }) => `${local ?? address}/${prefixLength}`)
-      const routes = [2, 10].flatMap(family => socket.dump(dumpRoutes({ family, oif: index })))
+      const routes = [2, 10].flatMap(family => socket.dump(dumpRoutes({ family })))
       return {
         mac,
         mtu,
