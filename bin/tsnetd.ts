@@ -80,7 +80,17 @@ async function main(): Promise<void> {
   })
   const now = Date.now
   const admit = (network: Network) => mirror?.admit(network) ?? network
-  const engine = new Engine({ kernel, settler, modes, peers, ephemeral, now, log, admit, isNamespace })
+  const engine = new Engine({
+    kernel,
+    settler,
+    modes,
+    peers,
+    ephemeral,
+    now,
+    log,
+    admit,
+    isNamespace: async path => isNamespace(path),
+  })
   const ipam = new Ipam({
     store: settler.store,
     clock: Date.now,

@@ -16,11 +16,14 @@ export type DoorParts = {
   book: Book
   networks: ConfiguredNetworks
   /** Number of the namespace's file at a path; undefined when no network namespace is there. */
-  inodeOf(path: string): Promise<number | undefined>
+  inodeOf(path: string): number | undefined
   log: Log
 }
 
 type Held = Endpoint & { attachment: Attachment }
+type Addresses = Pick<Endpoint, 'ipv4' | 'ipv6'>
+/** Taken, and on their way to the disk. */
+type Granted = { addresses: Addresses; written: Promise<void>[] }
 
 /**
  * The verbs. Whatever a runtime does twice, late or never comes out right: an attachment is known by network, container and name of its
@@ -40,7 +43,7 @@ export class Door {
     const config = readConfig(stdin)
     const version = checkedVersion(config.cniVersion)
     const subject = subjectOf(env)
-    const inode = await this.#inode(subject)
+    const inode = this.#inode(subject)
     const id = attachmentId(config.name, subject)
     const result = await this.#turns.take(id, () => this.#add(id, config, subject, inode))
     return printed(chained(config.prevResult as Partial<Result>, result), version)
@@ -59,7 +62,7 @@ export class Door {
       throw new CniError(CODE.version, `CHECK came with cniVersion 0.4.0, not ${config.cniVersion}`)
     if (!config.prevResult) throw new CniError(CODE.config, 'network configuration: CHECK needs prevResult')
     const subject = subjectOf(env)
-    await this.#inode(subject)
+    this.#inode(subject)
     const id = attachmentId(config.name, subject)
     const wrong = this.#parts.engine.endpoint(id)
       ? [
@@ -114,13 +117,14 @@ export class Door {
 
   async #dead(): Promise<string[]> {
     const severed = await this.#parts.engine.severed()
-    const inodes = await Promise.all(severed.map(each => this.#parts.inodeOf(each.attachment.namespace)))
-    return severed.filter(({ attachment }, i) => inodes[i] !== attachment.inode).map(({ id }) => id)
+    return severed
+      .filter(({ attachment }) => this.#parts.inodeOf(attachment.namespace) !== attachment.inode)
+      .map(({ id }) => id)
   }
 
-  async #inode({ namespace }: Subject): Promise<number> {
+  #inode({ namespace }: Subject): number {
     if (namespace === '') throw new CniError(CODE.environment, 'CNI_NETNS is missing')
-    const inode = await this.#parts.inodeOf(namespace)
+    const inode = this.#parts.inodeOf(namespace)
     if (inode === undefined)
       throw new CniError(CODE.environment, `CNI_NETNS "${namespace}" is no network namespace on this host`)
     return inode
@@ -130,11 +134,11 @@ export class Door {
     refuseBandwidth(config)
     await this.#clear(id, config.name, subject)
     const network = await this.#parts.networks.of(config)
-    const addresses = await this.#addresses(network, askedAddresses(config))
+    const { addresses, written } = await this.#addresses(network, askedAddresses(config))
     const mac = config.runtimeConfig?.mac?.toLowerCase()
     const { container, ifname, namespace, pod } = subject
     try {
-      const attached = await this.#parts.engine.attach({
+      const attaching = this.#parts.engine.attach({
         ...{ id, network: network.id, options: {}, ports: portsOf(config), ...addresses },
         ...(mac && { mac }),
         attachment: {
@@ -143,8 +147,10 @@ export class Door {
           ...(pod && { pod }),
         },
       })
+      const [attached] = await Promise.all([attaching, ...written])
       return made(config, subject, addresses, attached)
     } catch (error) {
+      await this.#parts.engine.detach(id)
       await this.#parts.networks.release(network, addresses)
       throw explained(error, ifname)
     }
@@ -170,34 +176,41 @@ export class Door {
   }
 
   /** Both families or none. */
-  async #addresses(network: Network, asked: readonly string[]): Promise<Pick<Endpoint, 'ipv4' | 'ipv6'>> {
-    const got: Pick<Endpoint, 'ipv4' | 'ipv6'> = {}
+  async #addresses(network: Network, asked: readonly string[]): Promise<Granted> {
+    const addresses: Addresses = {}
+    const written: Promise<void>[] = []
+    const grant = async (v6: boolean) => {
+      const grant = await this.#address(network, asked, v6)
+      addresses[v6 ? 'ipv6' : 'ipv4'] = grant.address
+      written.push(grant.written)
+    }
     try {
-      if (network.ipv4.length > 0) got.ipv4 = await this.#address(network, asked, false)
-      if (network.ipv6.length > 0) got.ipv6 = await this.#address(network, asked, true)
-      return got
+      if (network.ipv4.length > 0) await grant(false)
+      if (network.ipv6.length > 0) await grant(true)
+      return { addresses, written }
     } catch (error) {
-      await this.#parts.networks.release(network, got)
+      await Promise.allSettled(written)
+      await this.#parts.networks.release(network, addresses)
       throw error instanceof Refused ? new CniError(CODE.address, error.message) : error
     }
   }
 
-  async #address(network: Network, asked: readonly string[], v6: boolean): Promise<string> {
+  async #address(network: Network, asked: readonly string[], v6: boolean) {
     const pool = this.#parts.networks.poolOf(network, v6)
     if (pool === undefined)
       throw new Refused(
         `addresses of network ${network.id} are another driver's: make it with --ipam-driver tsnet`,
       )
     const address = asked.find(each => each.includes(':') === v6) ?? ''
-    return this.#parts.book.requestAddress({ pool, address, gateway: false })
+    return this.#parts.book.grantAddress({ pool, address, gateway: false })
   }
 
   async #drop(id: string): Promise<void> {
     const endpoint = this.#parts.engine.endpoint(id)
     if (!endpoint) return
     const network = this.#parts.engine.network(endpoint.network)
-    await this.#parts.engine.detach(id)
-    await this.#parts.networks.release(network, endpoint)
+    // Side by side, so that one flush of the disk serves both.
+    await Promise.all([this.#parts.engine.detach(id), this.#parts.networks.release(network, endpoint)])
   }
 
   #unmentioned(id: string, { ips = [] }: Partial<Result>): string[] {
@@ -240,7 +253,7 @@ function portsOf({ runtimeConfig }: Config): PortRequest[] {
 }
 
 /** Those of a family that the container has. */
-function routesOf({ ipam }: Config, { ipv4, ipv6 }: Pick<Endpoint, 'ipv4' | 'ipv6'>): Attachment['routes'] {
+function routesOf({ ipam }: Config, { ipv4, ipv6 }: Addresses): Attachment['routes'] {
   return (ipam?.routes ?? [])
     .filter(({ dst }) => (dst.includes(':') ? ipv6 : ipv4) !== undefined)
     .map(({ dst, gw }) => ({ to: dst, ...(gw !== undefined && { via: gw }) }))
@@ -249,7 +262,7 @@ function routesOf({ ipam }: Config, { ipv4, ipv6 }: Pick<Endpoint, 'ipv4' | 'ipv
 function made(
   config: Config,
   { ifname, namespace }: Subject,
-  { ipv4, ipv6 }: Pick<Endpoint, 'ipv4' | 'ipv6'>,
+  { ipv4, ipv6 }: Addresses,
   { bridge, link, mac, mtu, sandbox: { gateway4, gateway6, routes } }: Attached,
 ): Result {
   const given = [

@@ -14,6 +14,11 @@ export type Book = {
   findPool(space: 'cni' | 'local', pool: string): string | undefined
   releasePool(id: string): Promise<void>
   requestAddress(request: { pool: string; address: string; gateway: boolean }): Promise<string>
+  grantAddress(request: {
+    pool: string
+    address: string
+    gateway: boolean
+  }): Promise<{ address: string; written: Promise<void> }>
   releaseAddress(pool: string, address: string): Promise<void>
 }
 

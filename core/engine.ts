@@ -128,18 +128,24 @@ export class Engine implements Attachments {
       if (this.endpoint(spec.id))
         throw new Refused(`${spec.attachment.ifname} of this container is there already`)
       await Promise.all(predecessors(this.#records, spec).map(each => this.deleteEndpoint(each.id)))
-      const endpoint = { ...spec, mac: spec.mac ?? macOf(spec), published: [], created: this.#parts.now() }
+      const mac = spec.mac ?? macOf(spec)
+      const sandbox = spec.attachment.namespace
+      const endpoint = { ...spec, mac, sandbox, published: [], created: this.#parts.now() }
       const published = await this.#grant(this.#wishes(network, endpoint))
-      await this.#change({ table: 'endpoint', id: spec.id, value: { ...endpoint, published } })
-      this.#joins({ ...endpoint, published }, spec.attachment.namespace)
+      await this.#change({ table: 'endpoint', id: spec.id, value: { ...endpoint, published } }, [spec.id])
       return this.#attached(network, endpoint)
     })
   }
 
   async detach(id: string): Promise<void> {
-    const { attachment, mac = '' } = this.endpoint(id) ?? {}
+    const { attachment, mac = '', published = [] } = this.endpoint(id) ?? {}
     const { namespace = '', ifname = '' } = attachment ?? {}
-    await Promise.all([this.#parts.kernel.retire(namespace, ifname, mac), this.deleteEndpoint(id)])
+    // The settler takes the ports away, too, but whoever asks for the same ones next may do so before it begins.
+    await Promise.all([
+      this.#parts.kernel.retire(namespace, ifname, mac),
+      this.#ports.release(published),
+      this.deleteEndpoint(id),
+    ])
   }
 
   async drift(id: string): Promise<string[]> {
@@ -183,15 +189,11 @@ export class Engine implements Attachments {
     return this.#turns.take(id, async () => {
       const endpoint = this.#endpointOf(id)
       const network = this.#networkOf(endpoint.network)
-      this.#joins(endpoint, sandbox)
+      this.#parts.settler.store
+        .write([{ table: 'endpoint', id, value: { ...endpoint, sandbox } }])
+        .catch(error => this.#parts.log.error({ err: error }, 'a join was not recorded'))
       return this.#mode(network).sandbox(network, endpoint)
     })
-  }
-
-  #joins(endpoint: Endpoint, sandbox: string): void {
-    this.#parts.settler.store
-      .write([{ table: 'endpoint', id: endpoint.id, value: { ...endpoint, sandbox } }])
-      .catch(error => this.#parts.log.error({ err: error }, 'a join was not recorded'))
   }
 
   leave(id: string): Promise<void> {
@@ -290,15 +292,18 @@ export class Engine implements Attachments {
   async #unpublish(endpoint: Endpoint): Promise<void> {
     if (endpoint.published.length === 0) return
     const value = { ...endpoint, published: [] }
-    await this.#done(this.#write({ table: 'endpoint', id: endpoint.id, value }))
+    await this.#done(this.#write([{ table: 'endpoint', id: endpoint.id, value }]))
   }
 
   /** Writes one record and settles it; if the kernel turns it down, the record is what it was before. */
-  async #change(change: Extract<Change, { table: 'network' | 'endpoint' }>): Promise<void> {
+  async #change(
+    change: Extract<Change, { table: 'network' | 'endpoint' }>,
+    born: readonly string[] = [],
+  ): Promise<void> {
     const before = this.#valueOf(change)
-    const [failure] = await this.#done(this.#write(change))
+    const [failure] = await this.#done(this.#write([change], born))
     if (!failure) return
-    await this.#done(this.#write(undo(change, before)))
+    await this.#done(this.#write([undo(change, before)]))
     throw failure
   }
 
@@ -307,7 +312,7 @@ export class Engine implements Attachments {
    * kernel still holds is tried again, and what a power cut keeps in the records Docker's own list takes away.
    */
   #forget(changes: readonly Change[]): void {
-    this.#done(this.#write(...changes)).catch(error =>
+    this.#done(this.#write(changes)).catch(error =>
       this.#parts.log.error({ err: error }, 'what was removed is still there'),
     )
   }
@@ -321,9 +326,10 @@ export class Engine implements Attachments {
   }
 
   /** Begins to write and to settle side by side: what a crash leaves in the kernel without a record, the next start takes away. */
-  #write(...changes: readonly Change[]): Doing {
+  #write(changes: readonly Change[], born: readonly string[] = []): Doing {
     const touch: Touch = {
       ...nothing,
+      born,
       homes: changes.flatMap(change => this.#subject(change)?.network ?? []),
       places: changes.flatMap(change => this.#placeOf(change) ?? []),
       networks: changes.flatMap(change => (change.table === 'network' ? change.id : [])),

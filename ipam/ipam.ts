@@ -117,6 +117,13 @@ export class Ipam {
    * @throws Refused when it is taken, not a host's, outside the pool or this host's blocks, or when none is free.
    */
   async requestAddress(request: AddressRequest): Promise<string> {
+    const { address, written } = await this.grantAddress(request)
+    await written
+    return address
+  }
+
+  /** The same, answering as soon as the address is taken: it may be used once it is written. */
+  async grantAddress(request: AddressRequest): Promise<{ address: string; written: Promise<void> }> {
     const { pool, address, gateway } = request
     const portion = gateway ? undefined : this.#deps.portion?.(this.#held(pool).record.pool)
     // Nothing is awaited between finding a free address and taking it.
@@ -131,12 +138,12 @@ export class Ipam {
     }
     const grant = before ?? { gateway, created: this.#deps.clock() }
     held.addresses.take(value, { ...grant, registration: this.#registration })
-    if (before) return answer
+    if (before) return { address: answer, written: Promise.resolve() }
     const id = leaseId(held, value)
     const lease = { id, pool, address: text, ...grant }
     portion?.left(freeIn(held, portion))
-    await this.#write([{ table: 'lease', id, value: lease }], () => held.addresses.free(value))
-    return answer
+    const written = this.#write([{ table: 'lease', id, value: lease }], () => held.addresses.free(value))
+    return { address: answer, written }
   }
 
   /** Gives back an address; one that is free, or of an unknown pool, is fine. */
