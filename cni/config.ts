@@ -75,7 +75,7 @@ const attachments = z.array(z.looseObject({ containerID: z.string(), ifname: z.s
 const words = {
   /** Id, or name of all hosts (`-o name=`), of a network of tsnet's that is there. */
   network: z.string().min(1).optional(),
-  mode: z.enum(['bridge', 'overlay']).optional(),
+  mode: z.enum(['bridge', 'overlay', 'nodes']).optional(),
   /** Name of the bridge on the host. */
   bridge: z.string().optional(),
   mtu: z.int().min(68).max(65535).optional(),

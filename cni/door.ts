@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { host, isDefault } from '../core/addresses.ts'
 import { Refused, StepError } from '../core/errors.ts'
 import type { Attached, Attachments } from '../core/faces.ts'
 import type { Attachment, Endpoint, Network, PortRequest } from '../core/records.ts'
@@ -148,7 +149,7 @@ export class Door {
         },
       })
       const [attached] = await Promise.all([attaching, ...written])
-      return made(config, subject, addresses, attached)
+      return made(config, subject, attached)
     } catch (error) {
       await this.#parts.engine.detach(id)
       await this.#parts.networks.release(network, addresses)
@@ -215,9 +216,9 @@ export class Door {
 
   #unmentioned(id: string, { ips = [] }: Partial<Result>): string[] {
     const { ipv4, ipv6 } = this.#parts.engine.endpoint(id) ?? {}
-    const mentioned = new Set(ips.map(({ address }) => address))
+    const mentioned = new Set(ips.map(({ address }) => host(address)))
     return [ipv4, ipv6].flatMap(each =>
-      each === undefined || mentioned.has(each) ? [] : [`prevResult doesn't have the address ${each}`],
+      each === undefined || mentioned.has(host(each)) ? [] : [`prevResult doesn't have the address ${each}`],
     )
   }
 }
@@ -259,22 +260,17 @@ function routesOf({ ipam }: Config, { ipv4, ipv6 }: Addresses): Attachment['rout
     .map(({ dst, gw }) => ({ to: dst, ...(gw !== undefined && { via: gw }) }))
 }
 
-function made(
-  config: Config,
-  { ifname, namespace }: Subject,
-  { ipv4, ipv6 }: Addresses,
-  { bridge, link, mac, mtu, sandbox: { gateway4, gateway6, routes } }: Attached,
-): Result {
-  const given = [
-    ...(gateway4 ? [{ to: '0.0.0.0/0', via: gateway4 }] : []),
-    ...(gateway6 ? [{ to: '::/0', via: gateway6 }] : []),
-  ]
-  const address = (address: string | undefined, gateway: string | undefined) =>
-    address === undefined ? [] : [{ address, ...(gateway !== undefined && { gateway }) }]
+function made(config: Config, { ifname, namespace }: Subject, attached: Attached): Result {
+  const { bridge, link, mac, mtu, inside } = attached
+  const gateway = (v6: boolean) =>
+    inside.routes.find(each => isDefault(each) && each.to.includes(':') === v6)?.via
   return resultOf({
     ...{ bridge, link, ifname, mac, namespace, dns: dnsOf(config), ...(mtu !== undefined && { mtu }) },
-    addresses: [...address(ipv4, gateway4), ...address(ipv6, gateway6)],
-    routes: [...given, ...routes, ...routesOf(config, { ...(ipv4 && { ipv4 }), ...(ipv6 && { ipv6 }) })],
+    addresses: inside.addresses.map(address => {
+      const via = gateway(address.includes(':'))
+      return { address, ...(via !== undefined && { gateway: via }) }
+    }),
+    routes: inside.routes,
   })
 }
 

@@ -72,12 +72,12 @@ export class ConfiguredNetworks {
 
   spec(config: Config): NetworkSpec {
     const ranges = this.#ranges(config)
-    const mode = config.mode ?? (config.ipam === undefined && this.#shares ? 'overlay' : 'bridge')
+    const mode = config.mode ?? (config.ipam === undefined && this.#shares ? 'nodes' : 'bridge')
     const subnets = (v6: boolean) => ranges.filter(({ subnet }) => subnet.includes(':') === v6).map(toSubnet)
     const [ipv4, ipv6] = [subnets(false), subnets(true)]
     return {
       id: networkId(config.name),
-      words: { mode, ...wordsOf(config), ...(mode === 'overlay' && { name: config.name }) },
+      words: { mode, ...wordsOf(config), ...(mode !== 'bridge' && { name: config.name }) },
       internal: config.internal ?? false,
       enable: { ipv4: ipv4.length > 0, ipv6: ipv6.length > 0 },
       ipv4,

@@ -166,12 +166,15 @@ export class Engine implements Attachments {
   #attached(network: Network, endpoint: Endpoint): Attached {
     const mode = this.#mode(network)
     const mtu = mode.mtu(network, this.#parts.peers?.self)
+    const peers = ofEndpoint(this.#view, endpoint).flatMap(({ row }) =>
+      row.kind === 'link' ? (row.peer?.inside ?? []) : [],
+    )
     return {
       mac: endpoint.mac,
       bridge: mode.link(network),
       link: mode.hostLink(endpoint),
       ...(mtu !== undefined && { mtu }),
-      sandbox: mode.sandbox(network, endpoint),
+      inside: peers[0] ?? { addresses: [], routes: [] },
     }
   }
 

@@ -1,6 +1,6 @@
 import type { StepError } from './errors.ts'
 import type { Attachment, Change, Endpoint, Network, PortRequest, Records, Route, Subnet } from './records.ts'
-import type { AcceptRow, Row, Step, Wanted } from './rows.ts'
+import type { AcceptRow, Inside, Row, Step, Wanted } from './rows.ts'
 
 /** What to read. `rows` are looked up by their key alone, whoever made them; `owned` adds everything that is ours. */
 export type Scope = { owned: boolean; rows: readonly Row[] }
@@ -66,6 +66,8 @@ export type Underlay = {
   port: number
   /** UDP and TCP port where this host answers containers' questions for names, if it does. */
   names?: number
+  /** The links that have them, and the prefixes that they are in: who has an address there needs no tunnel. */
+  links?: { name: string; prefix: string }[]
 }
 
 /**
@@ -176,8 +178,14 @@ export type EndpointSpec = Pick<
 /** An endpoint that a CNI runtime asks for: its ports are published at once. */
 export type AttachmentSpec = EndpointSpec & { attachment: Attachment }
 
-/** The host's links of an attachment, and what it got. */
-export type Attached = { mac: string; bridge: string; link: string; mtu?: number; sandbox: Sandbox }
+/** The host's links of an attachment, and what it got inside. */
+export type Attached = {
+  mac: string
+  bridge: string
+  link: string
+  mtu?: number
+  inside: Pick<Inside, 'addresses' | 'routes'>
+}
 
 /** What the CNI door asks besides. */
 export interface Attachments extends Networks {

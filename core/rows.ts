@@ -9,6 +9,7 @@ export type Row =
   | AddressRow
   | FdbRow
   | NeighbourRow
+  | RouteRow
   | SysctlRow
   | ChainRow
   | SetRow
@@ -54,7 +55,8 @@ export type LinkRow = {
 /** A veth's other end that is born in a container's namespace, with addresses in CIDR form and routes, and up. */
 export type Inside = { namespace: string; addresses: string[]; routes: Route[] }
 
-export type AddressRow = { kind: 'address'; link: string; address: string }
+/** Read by what it is: with `scope` link, the host never calls itself by it where another address would do. */
+export type AddressRow = { kind: 'address'; link: string; address: string; scope?: 'link' }
 
 /**
  * A MAC behind a tunnel end point: an entry of the VXLAN link and one of its bridge, made and read as one. The all-zero MAC is
@@ -65,6 +67,9 @@ export const EVERYBODY = '00:00:00:00:00:00'
 
 /** A permanent entry of the neighbour table: `address` without prefix length is at this MAC. */
 export type NeighbourRow = { kind: 'neighbour'; link: string; address: string; mac: string }
+
+/** A way to a prefix by a neighbour of the link; packets of the host's own have the source `src`. */
+export type RouteRow = { kind: 'route'; to: string; link: string; via: string; src?: string }
 
 /**
  * `key` is the path below /proc/sys, `net/ipv4/ip_forward`. Those of the whole host are never taken back; deleting one of a
@@ -122,6 +127,8 @@ export function key(row: Row): string {
       return `fdb ${row.link} ${row.mac}${row.mac === EVERYBODY ? ` ${row.to}` : ''}`
     case 'neighbour':
       return `neighbour ${row.link} ${row.address}`
+    case 'route':
+      return `route ${row.to}`
     case 'sysctl':
       return `sysctl ${row.key}`
     case 'chain':

@@ -6,6 +6,7 @@ import type {
   LinkRow,
   NeighbourRow,
   PortRow,
+  RouteRow,
   Row,
   ShortcutRow,
   Step,
@@ -87,13 +88,25 @@ export class FakeKernel implements Kernel {
 
   /** Everything in the namespace, ours or not, as sorted lines. */
   dump(): string[] {
-    const { links, addresses, fdb, neighbours, sysctls, sets, chains, elements, ports, accepts, shortcuts } =
-      this.world
+    const {
+      links,
+      addresses,
+      fdb,
+      neighbours,
+      routes,
+      sysctls,
+      sets,
+      chains,
+      elements,
+      ports,
+      accepts,
+      shortcuts,
+    } = this.world
     const rows: Row[] = [
       ...[...links.values()].map(link => link.row),
       ...[...addresses.values()].map(({ link, address }) => ({ kind: 'address' as const, link, address })),
       ...[...sysctls].map(([key, value]) => ({ kind: 'sysctl' as const, key, value })),
-      ...[fdb, neighbours, sets, chains, elements, ports, accepts, shortcuts].flatMap(table => [
+      ...[fdb, neighbours, routes, sets, chains, elements, ports, accepts, shortcuts].flatMap(table => [
         ...(table as Map<string, Row>).values(),
       ]),
     ]
@@ -121,6 +134,8 @@ export class FakeKernel implements Kernel {
       case 'fdb':
       case 'neighbour':
         return this.#hanging(step.verb, row)
+      case 'route':
+        return this.#route(step.verb, row)
       case 'sysctl':
         return this.#sysctl(step.verb, row)
       case 'chain':
@@ -210,6 +225,12 @@ export class FakeKernel implements Kernel {
     this.world.addresses.set(at, { link, address, ours: true })
   }
 
+  #route(verb: Step['verb'], row: RouteRow): unknown {
+    if (verb === 'delete') return this.world.routes.delete(key(row))
+    if (!this.world.links.has(row.link)) fail('ENODEV', `no such link ${row.link}`)
+    this.world.routes.set(key(row), row)
+  }
+
   #hanging(verb: Step['verb'], row: FdbRow | NeighbourRow): unknown {
     const table: Map<string, Row> = this.world[row.kind === 'fdb' ? 'fdb' : 'neighbours']
     if (verb === 'delete') return table.delete(key(row))
@@ -248,7 +269,8 @@ export class FakeKernel implements Kernel {
   }
 
   #find(row: Row): Row | undefined {
-    const { addresses, fdb, neighbours, sets, chains, elements, ports, accepts, shortcuts } = this.world
+    const { addresses, fdb, neighbours, routes, sets, chains, elements, ports, accepts, shortcuts } =
+      this.world
     switch (row.kind) {
       case 'link':
         return this.#linkRow(row.name)
@@ -258,6 +280,8 @@ export class FakeKernel implements Kernel {
         return fdb.get(key(row))
       case 'neighbour':
         return neighbours.get(key(row))
+      case 'route':
+        return routes.get(key(row))
       case 'sysctl': {
         const value = this.#sysctlValue(row.key)
         return value === undefined ? undefined : { kind: 'sysctl', key: row.key, value }
@@ -286,7 +310,7 @@ export class FakeKernel implements Kernel {
   }
 
   #owned(): Row[] {
-    const { links, addresses, fdb, neighbours, sets, chains, elements, accepts, ports, shortcuts } =
+    const { links, addresses, fdb, neighbours, routes, sets, chains, elements, accepts, ports, shortcuts } =
       this.world
     const ours = [...links.keys()].flatMap(name =>
       name.startsWith('tsc-') ? [] : (this.#linkRow(name) ?? []),
@@ -299,6 +323,7 @@ export class FakeKernel implements Kernel {
       ...ours,
       ...hanging.map(({ link, address }) => ({ kind: 'address' as const, link, address })),
       ...[...fdb.values(), ...neighbours.values()].filter(row => own.has(row.link)),
+      ...routes.values(),
       ...sets.values(),
       ...chains.values(),
       ...elements.values(),

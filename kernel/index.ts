@@ -8,7 +8,7 @@ import type { Calls, Message, WorkerData } from './messages.ts'
 
 export { befriendFirewalld } from './firewalld.ts'
 export { LINK_GROUP } from './names.ts'
-export { mtuOf, watchUnderlay } from './underlay.ts'
+export { linkOf, watchUnderlay } from './underlay.ts'
 
 export type Options = {
   /** Path of a network namespace, `/run/netns/x`; the process's own without. */

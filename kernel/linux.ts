@@ -14,6 +14,7 @@ import { Neighbours } from './neighbours.ts'
 import { about, type Ordered, ordered, takeDeletedElements } from './order.ts'
 import { Ports } from './ports.ts'
 import type { Failure, Report } from './room.ts'
+import { Routes } from './routes.ts'
 import { Ruleset } from './ruleset.ts'
 import { Shortcuts } from './shortcuts.ts'
 import { linkOf, Sysctls, sysctl } from './sysctls.ts'
@@ -37,6 +38,7 @@ export class Linux {
   readonly #addresses: Addresses
   readonly #fdb: Fdb
   readonly #neighbours: Neighbours
+  readonly #routes: Routes
   readonly #ruleset: Ruleset
   readonly #elements: Elements
   readonly #accepts: Accepts
@@ -58,6 +60,7 @@ export class Linux {
     this.#shortcuts = new Shortcuts(this.#route, this.#links, log)
     this.#fdb = new Fdb(this.#route, this.#links)
     this.#neighbours = new Neighbours(this.#route, this.#links)
+    this.#routes = new Routes(this.#route, this.#links)
     this.#generations = new Generations(this.#netfilter)
     this.#ruleset = new Ruleset(this.#netfilter, this.#generations)
     this.#elements = new Elements(this.#netfilter, this.#ruleset, moved => this.#forget(moved))
@@ -73,6 +76,7 @@ export class Linux {
       ...(owned ? this.#shortcuts.owned(links) : this.#shortcuts.read(rows)),
       ...this.#fdb.read(rows, owned, links),
       ...this.#neighbours.read(rows, owned, links),
+      ...this.#routes.read(rows, owned),
       ...this.#sysctls.read(this.#withLinks(rows)),
       ...this.#ruleset.read(rows, owned),
       ...this.#elements.read(rows, owned),
@@ -106,6 +110,7 @@ export class Linux {
       this.#shortcuts,
       this.#fdb,
       this.#neighbours,
+      this.#routes,
       this.#ports,
       this.#accepts,
       this.#elements,

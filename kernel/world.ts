@@ -7,6 +7,7 @@ import type {
   LinkRow,
   NeighbourRow,
   PortRow,
+  RouteRow,
   SetRow,
   ShortcutRow,
 } from '../core/rows.ts'
@@ -22,6 +23,7 @@ export class World {
   readonly addresses = new Map<string, { link: string; address: string; ours: boolean }>()
   readonly fdb = new Map<string, FdbRow>()
   readonly neighbours = new Map<string, NeighbourRow>()
+  readonly routes = new Map<string, RouteRow>()
   readonly sysctls = new Map([
     ['net/ipv4/ip_forward', '0'],
     ['net/ipv6/conf/all/forwarding', '0'],
@@ -86,7 +88,7 @@ export class World {
     if (!link) return
     this.links.delete(name)
     for (const [at, address] of this.addresses) if (address.link === name) this.addresses.delete(at)
-    for (const table of [this.fdb, this.neighbours])
+    for (const table of [this.fdb, this.neighbours, this.routes])
       for (const [at, row] of table) if (row.link === name) table.delete(at)
     for (const at of this.sysctls.keys()) if (linkOf(at) === name) this.sysctls.delete(at)
     this.shortcuts.delete(name)
