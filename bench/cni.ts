@@ -1,19 +1,29 @@
 // What a container runtime waits for: the verbs of tsnet-cni, and Debian's reference plugins (bridge, host-local, portmap) beside it, in turns.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface, type Interface } from 'node:readline'
 import { addNamespace, deleteNamespace, netnsPath, onExit, ownName } from '../test/bed/namespace.ts'
+import { CriNode, podConfig } from '../test/cni/containerd.ts'
 import { Node, shim } from '../test/cni/node.ts'
 import { type Contenders, type Medians, rounds } from './rounds.ts'
-import { against, count, median, print, quick } from './table.ts'
+import { timed } from './stalls.ts'
+import { against, count, median, print } from './table.ts'
 
 const ROUNDS = count('BENCH_ROUNDS', 30, 3)
 const TOGETHER = 10
 const IN_USE = count('BENCH_IN_USE', 4000, 40)
+/** A bridge has no more ports, so that tsnet has as many of those addresses in use as it can have on one. */
+const PORTS = 900
 
 type Measured = { makespan: number; jobs: { wall: number; cpu: number; code: number }[] }
-type Job = { program: string; config: object; command: string; sandbox: number }
+type Job = {
+  program: string
+  config: object
+  command: string
+  sandbox: number
+  env?: Record<string, string>
+}
 
 /** Starts programs in a namespace as a runtime does, without Node's own share. */
 class Spawner {
@@ -35,10 +45,22 @@ class Spawner {
   /** Milliseconds. */
   async run(jobs: readonly Job[], env: Record<string, string>): Promise<Measured & { outputs: object[] }> {
     const files = jobs.map(() => join(this.#folder, `job-${++this.#files % 64}`))
-    const words = jobs.map(({ program, config, command, sandbox }, i) => {
+    const words = jobs.map(({ program, config, command, sandbox, env: own }, i) => {
       writeFileSync(`${files[i]}.in`, JSON.stringify(config))
-      const all = { PATH: process.env.PATH, CNI_PATH: '/usr/lib/cni', CNI_COMMAND: command, ...env, ...subject(sandbox) }
-      return [program, `${files[i]}.in`, `${files[i]}.out`, ...Object.entries(all).map(([k, v]) => `${k}=${v}`)].join('\t')
+      const all = {
+        PATH: process.env.PATH,
+        CNI_PATH: '/usr/lib/cni',
+        CNI_COMMAND: command,
+        ...env,
+        ...subject(sandbox),
+        ...own,
+      }
+      return [
+        program,
+        `${files[i]}.in`,
+        `${files[i]}.out`,
+        ...Object.entries(all).map(([k, v]) => `${k}=${v}`),
+      ].join('\t')
     })
     this.#child.stdin?.write(`${words.join('\x1f')}\n`)
     const { value } = await this.#lines.next()
@@ -74,11 +96,17 @@ const subject = (sandbox: number) => ({
 /** CPU of all threads of a process so far, in milliseconds (Documentation/scheduler/sched-stats.rst). */
 function cpuOf(pid: number): number {
   const tasks = readdirSync(`/proc/${pid}/task`)
-  const spent = tasks.map(task => Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]))
+  const spent = tasks.map(task =>
+    Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]),
+  )
   return spent.reduce((sum, each) => sum + each, 0) / 1e6
 }
 
-type Plugin = { chain(sandbox: number): { program: string; config: Record<string, unknown> }[]; env: Record<string, string>; pid?: number }
+type Plugin = {
+  chain(sandbox: number): { program: string; config: Record<string, unknown> }[]
+  env: Record<string, string>
+  pid?: number
+}
 
 const ports = (sandbox: number) => ({
   runtimeConfig: { portMappings: [{ hostPort: 20000 + sandbox, containerPort: 80, protocol: 'tcp' }] },
@@ -162,24 +190,59 @@ async function together(spawner: Spawner, plugin: Plugin): Promise<Record<string
   return { [`ADD, ${TOGETHER} at once`]: add.wall, [`DEL, ${TOGETHER} at once`]: del.wall }
 }
 
-/** Addresses that are given to nobody: files of host-local, and attachments whose namespaces are gone, of tsnet. */
-async function fill(spawner: Spawner, node: Node, plugin: Plugin): Promise<void> {
+/** Addresses in use: files of host-local, and containers of tsnet that share one namespace under names of their own. */
+async function fill(spawner: Spawner, node: Node): Promise<void> {
   const folder = join(node.folder, 'leases/reference')
   mkdirSync(folder, { recursive: true })
-  for (let i = 0; i < IN_USE; i++) writeFileSync(join(folder, `10.94.${100 + (i >> 8)}.${i & 255}`), `x${i}\neth0`)
-  const config = { ...plugin.chain(0)[0]?.config, runtimeConfig: {} }
-  for (let first = 0; first < IN_USE; first += 40) {
-    const jobs = Array.from({ length: 40 }, (_, i) => first + i).map(number => ({
-      ...{ program: shim, command: 'ADD', sandbox: 0, config },
-      number,
+  for (let i = 0; i < IN_USE; i++)
+    writeFileSync(join(folder, `10.94.${100 + (i >> 8)}.${i & 255}`), `x${i}\neth0`)
+  const [{ program, config } = { program: shim, config: {} }] = tsnet(node).chain(0)
+  const plain = { ...config, runtimeConfig: {} }
+  for (let first = 0; first < Math.min(IN_USE, PORTS); first += TOGETHER) {
+    const jobs = Array.from({ length: TOGETHER }, (_, i) => ({
+      ...{ program, config: plain, command: 'ADD', sandbox: TOGETHER },
+      env: { CNI_CONTAINERID: `full-${first + i}`, CNI_IFNAME: `e${first + i}` },
     }))
-    await spawner.run(jobs, { ...node.env, FILL: '1' })
+    await spawner.run(jobs, node.env)
+  }
+}
+
+/** A whole pod by a real containerd. */
+async function pods(): Promise<Medians> {
+  const list = (plugin: Plugin) => ({
+    cniVersion: '1.0.0',
+    name: 'bench',
+    plugins: plugin
+      .chain(0)
+      .map(({ config: { runtimeConfig: _, cniVersion: __, name: ___, ...config } }, i) => ({
+        ...config,
+        ...(i === plugin.chain(0).length - 1 && { capabilities: { portMappings: true } }),
+      })),
+  })
+  const fake = { env: {}, pid: 0 } as unknown as Node
+  const plugins = { tsnet: tsnet(fake), reference: reference('/run/reference') }
+  const nodes: Record<string, CriNode> = {}
+  try {
+    for (const [name, plugin] of Object.entries(plugins)) nodes[name] = await CriNode.up(name, list(plugin))
+    const one = (node: CriNode) => async (): Promise<Record<string, number>> => {
+      let pod: { pod_sandbox_id: string } = { pod_sandbox_id: '' }
+      const run = await timed(async () => {
+        pod = await node.cri('RunPodSandbox', { config: podConfig(28080) })
+      })
+      const stop = await timed(() => node.cri('StopPodSandbox', pod))
+      await node.cri('RemovePodSandbox', pod)
+      return { RunPodSandbox: run, StopPodSandbox: stop }
+    }
+    const contenders = Object.entries(nodes).map(([name, node]) => [name, one(node)])
+    return await rounds(Object.fromEntries(contenders) as Contenders, Math.ceil(ROUNDS / 3))
+  } finally {
+    for (const node of Object.values(nodes)) await node.dispose()
   }
 }
 
 async function main(): Promise<void> {
   const node = await Node.up('bench')
-  const names = Array.from({ length: TOGETHER }, (_, i) => sandboxName(i))
+  const names = Array.from({ length: TOGETHER + 2 }, (_, i) => sandboxName(i))
   for (const each of names) await addNamespace(each)
   const spawner = new Spawner(node.namespace, join(node.folder, 'bench'))
   const forget = onExit(() => spawner.end())
@@ -200,17 +263,40 @@ const targets: Record<string, number> = {
   [`ADD, ${TOGETHER} at once`]: 40,
   [`DEL, ${TOGETHER} at once`]: 40,
   STATUS: 2,
+  RunPodSandbox: 150,
+  StopPodSandbox: 35,
 }
 
 async function measure(spawner: Spawner, node: Node): Promise<void> {
   const plugins = { tsnet: tsnet(node), reference: reference(node.folder) }
   const each = (work: (plugin: Plugin) => Promise<Record<string, number>>): Contenders =>
     Object.fromEntries(Object.entries(plugins).map(([name, plugin]) => [name, () => work(plugin)]))
-  const single = await rounds(each(plugin => alone(spawner, plugin)), ROUNDS)
-  const ten = await rounds(each(plugin => together(spawner, plugin)), Math.ceil(ROUNDS / 6))
+  // Somebody is always there: the first container of a bridge costs more.
+  for (const [i, plugin] of Object.values(plugins).entries())
+    await verb(spawner, plugin, 'ADD', [TOGETHER + i])
+  const single = await rounds(
+    each(plugin => alone(spawner, plugin)),
+    ROUNDS,
+  )
+  const ten = await rounds(
+    each(plugin => together(spawner, plugin)),
+    Math.ceil(ROUNDS / 6),
+  )
   const status: number[] = []
   for (let i = 0; i < ROUNDS; i++) status.push((await verb(spawner, plugins.tsnet, 'STATUS', [0])).wall)
   tell('CNI, ms', merged(single, ten), { STATUS: median(status) })
+  if (process.env.BENCH_FILL !== '0') {
+    await fill(spawner, node)
+    tell(
+      `with ${IN_USE} addresses in use, ms`,
+      await rounds(
+        each(plugin => alone(spawner, plugin)),
+        Math.ceil(ROUNDS / 3),
+      ),
+      {},
+    )
+  }
+  tell('a pod by containerd, ms', await pods(), {})
 }
 
 const merged = (a: Medians, b: Medians): Medians =>
@@ -231,4 +317,3 @@ function tell(title: string, { tsnet = {}, reference = {} }: Medians, more: Reco
 }
 
 await main()
-void [fill, quick, rmSync]
