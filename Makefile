@@ -59,6 +59,17 @@ dist/tsnet-cni: cni/shim.c node_modules/.package-lock.json
 	@mkdir -p $(@D)
 	cc -O2 -static -s -Wall -Wextra -o $@ $<
 
+# The same for another machine: make dist/tsnet-cni-arm64 CC_arm64=aarch64-linux-gnu-gcc
+dist/tsnet-cni-%: cni/shim.c
+	@mkdir -p $(@D)
+	$(CC_$*) -O2 -static -s -Wall -Wextra -o $@ $<
+
+# For `docker load` and `ctr -n k8s.io images import`.
+dist/tsnet-image.tar: all deploy/kubernetes/image.sh deploy/kubernetes/install.sh
+	deploy/kubernetes/image.sh dist $@
+.PHONY: image
+image: dist/tsnet-image.tar
+
 dist/node: node_modules/.package-lock.json
 	@mkdir -p dist/lib
 	@install $(node) $@
