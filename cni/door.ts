@@ -53,8 +53,12 @@ export class Door {
   /** Succeeds whatever is there no more, and with any configuration that has a name. */
   async del({ env, stdin }: Call): Promise<void> {
     const { name } = readName(stdin)
-    const id = attachmentId(name, subjectOf({ ...env, CNI_NETNS: '' }))
-    await this.#turns.take(id, () => this.#drop(id))
+    const subject = subjectOf(env)
+    const id = attachmentId(name, subject)
+    await this.#turns.take(id, async () => {
+      if (this.#parts.engine.endpoint(id)) await this.#drop(id)
+      else if (subject.namespace !== '') await this.#parts.engine.evict(subject.namespace, subject.ifname)
+    })
   }
 
   async check({ env, stdin }: Call): Promise<void> {

@@ -148,6 +148,13 @@ export class Engine implements Attachments {
     ])
   }
 
+  async evict(namespace: string, ifname: string): Promise<void> {
+    const known = this.attachments().some(
+      ({ attachment }) => attachment.namespace === namespace && attachment.ifname === ifname,
+    )
+    if (!known) await this.#parts.kernel.retire(namespace, ifname)
+  }
+
   async drift(id: string): Promise<string[]> {
     const endpoint = this.#endpointOf(id)
     return drift(this.#parts.kernel, ofEndpoint(this.#view, endpoint))

@@ -31,10 +31,11 @@ export interface Kernel {
   /** A link in a container's namespace; undefined when it isn't there, or the namespace isn't. */
   look(namespace: string, link: string): Promise<Furnished | undefined>
   /**
-   * Takes a link of this MAC out of sight in a container's namespace, before it goes with its other end: its name is free at once.
+   * Takes a link of ours, and of this MAC, out of sight in a container's namespace, before it goes with its other end: its name is free
+   * at once.
    * Anything that isn't there is fine.
    */
-  retire(namespace: string, link: string, mac: string): Promise<void>
+  retire(namespace: string, link: string, mac?: string): Promise<void>
   facts(): Promise<Facts>
   close(): Promise<void>
 }
@@ -195,6 +196,8 @@ export interface Attachments extends Networks {
   attach(spec: AttachmentSpec): Promise<Attached>
   /** An unknown id is fine. The link's name in the container is free at once. */
   detach(id: string): Promise<void>
+  /** Takes out of sight a link that no record tells of: its ADD was cut off, and its other end is on the way out. */
+  evict(namespace: string, ifname: string): Promise<void>
   /** What of an attachment isn't as it was made, a sentence each. */
   drift(id: string): Promise<string[]>
   /** Those whose link is gone, as it goes with the container's namespace. */

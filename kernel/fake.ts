@@ -71,9 +71,10 @@ export class FakeKernel implements Kernel {
     return structuredClone(this.world.insides.get(`${namespace} ${link}`)?.furnished)
   }
 
-  async retire(namespace: string, link: string, mac: string): Promise<void> {
+  async retire(namespace: string, link: string, mac?: string): Promise<void> {
     const at = `${namespace} ${link}`
-    if (this.world.insides.get(at)?.furnished.mac === mac) this.world.insides.delete(at)
+    const there = this.world.insides.get(at)?.furnished.mac
+    if (there === (mac ?? there)) this.world.insides.delete(at)
   }
 
   watch(ring: () => void): void {

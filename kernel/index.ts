@@ -71,8 +71,8 @@ class Remote implements Kernel {
     return this.#call('look', { namespace, link })
   }
 
-  retire(namespace: string, link: string, mac: string) {
-    return this.#call('retire', { namespace, link, mac })
+  retire(namespace: string, link: string, mac?: string) {
+    return this.#call('retire', { namespace, link, ...(mac !== undefined && { mac }) })
   }
 
   watch(ring: () => void): void {

@@ -19,6 +19,7 @@ import { isDefault } from '../core/addresses.ts'
 import type { Furnished } from '../core/faces.ts'
 import type { Route } from '../core/records.ts'
 import type { Inside } from '../core/rows.ts'
+import { LINK_GROUP } from './names.ts'
 import { type Failure, failure } from './room.ts'
 
 /** enum in6_addr_gen_mode: no link-local address of the kernel's own, which would wait a second for rivals (RFC 4862). */
@@ -39,7 +40,7 @@ export function furnish(name: string, { namespace, addresses, routes }: Inside):
       const { index, address: mac = '' } = socket.request(getLink({ name }))
       const local = addresses.some(each => each.includes(':')) ? [linkLocal(mac)] : []
       const outcomes = socket.batch([
-        setLink({ index, group: 0, afSpec: { inet6: { addrGenMode: ADDR_GEN_NONE } } }),
+        setLink({ index, afSpec: { inet6: { addrGenMode: ADDR_GEN_NONE } } }),
         setLink({ index, up: true }),
         ...[...addresses, ...local].map(cidr => newAddress({ index, cidr, flags: IFA_F.NODAD })),
         ...routes.map(route => toRequest(index, route)),
@@ -107,11 +108,11 @@ function toRoute({ family, dst, dstLength, gateway, protocol, scope }: Found): R
   return gateway === undefined ? { to } : { to, via: gateway }
 }
 
-export function retire(namespace: string, name: string, mac: string): void {
+export function retire(namespace: string, name: string, mac?: string): void {
   try {
     there(namespace, socket => {
       const link: Link = socket.request(getLink({ name }))
-      if (link.address !== mac) return
+      if (link.group !== LINK_GROUP || link.address !== (mac ?? link.address)) return
       // A link that is up keeps its name (dev_change_name in net/core/dev.c).
       socket.batch([
         setLink({ index: link.index, up: false }),

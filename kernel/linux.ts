@@ -134,7 +134,7 @@ export class Linux {
     return look(namespace, link)
   }
 
-  retire(namespace: string, link: string, mac: string): void {
+  retire(namespace: string, link: string, mac?: string): void {
     retire(namespace, link, mac)
   }
 

@@ -8,7 +8,7 @@ export type Calls = {
   apply: { argument: readonly Step[]; answer: Result[] }
   facts: { argument: undefined; answer: Facts }
   look: { argument: { namespace: string; link: string }; answer: Furnished | undefined }
-  retire: { argument: { namespace: string; link: string; mac: string }; answer: undefined }
+  retire: { argument: { namespace: string; link: string; mac?: string }; answer: undefined }
   watch: { argument: undefined; answer: undefined }
   close: { argument: undefined; answer: undefined }
 }
