@@ -220,6 +220,25 @@ describeAsRoot('cni: nodes among each other', function () {
     await published.plugin.del(published.sandbox)
   })
 
+  it('both families, over nodes that have one', async () => {
+    const dual = {
+      name: 'dual',
+      mode: 'nodes',
+      ipam: { type: 'tsnet', ranges: [{ subnet: '10.98.0.0/16' }, { subnet: 'fd00:98::/64' }] },
+    }
+    const [one, near, far] = [await pod('a', dual), await pod('b', dual), await pod('c', dual)]
+    for (const { sandbox } of [near, far]) {
+      const lines = await sandbox.run('ip', '-o', '-6', 'address', 'show', 'dev', 'eth0', 'scope', 'global')
+      const six = /inet6 ([^/]+)\/128/.exec(lines)?.[1] as string
+      await until(`${six} to answer`, () => one.sandbox.run('busybox', 'ping', '-c', '1', '-W', '1', six))
+    }
+    for (const each of [near, far])
+      await until(`${each.address} to answer`, () =>
+        one.sandbox.run('busybox', 'ping', '-c', '1', '-W', '1', each.address),
+      )
+    for (const { plugin, sandbox } of [one, near, far]) assert.equal((await plugin.del(sandbox)).code, 0)
+  })
+
   it('the way to a pod goes with it, and stays over restarts of daemons', async () => {
     const before = await asked(pods.a.sandbox, pods.c.address)
     await nodes.a.stop('SIGKILL')
