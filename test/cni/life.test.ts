@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
+import { createServer, request } from 'node:http'
 import { join } from 'node:path'
 import { until } from '../bed/until.ts'
 import { Node, shim } from './node.ts'
@@ -189,6 +189,44 @@ describeAsRoot('cni: life of a container', function () {
     for (const each of [...rest, first].reverse()) success(await each.del(pod, {}, result))
     await pod.remove()
   })
+
+  it('joins a network that Docker has, with addresses of the same book', async () => {
+    const pool = await docker('IpamDriver.RequestPool', { AddressSpace: 'tsnet-local', Pool: '10.99.0.0/24' })
+    const gateway = await docker('IpamDriver.RequestAddress', {
+      PoolID: pool.PoolID,
+      Options: { RequestAddressType: 'com.docker.network.gateway' },
+    })
+    const ask = { PoolID: pool.PoolID, Address: '' }
+    await docker('NetworkDriver.CreateNetwork', {
+      NetworkID: 'a'.repeat(64),
+      Options: { 'com.docker.network.generic': { mode: 'overlay', name: 'shop' } },
+      IPv4Data: [{ AddressSpace: 'tsnet-local', Pool: pool.Pool, Gateway: gateway.Address }],
+      IPv6Data: [],
+    })
+    const pod = await node.sandbox()
+    const joining = plugin.with({ network: 'shop', ipam: undefined })
+    const { json } = success(await joining.add(pod))
+    assert.match(json.ips[0]?.address ?? '', /^10\.99\.0\./)
+    const other = await docker('IpamDriver.RequestAddress', ask)
+    assert.notEqual(other.Address, json.ips[0]?.address)
+    success(await joining.check(pod, json))
+    success(await joining.del(pod))
+    await docker('NetworkDriver.DeleteNetwork', { NetworkID: 'a'.repeat(64) })
+    await docker('IpamDriver.ReleasePool', { PoolID: pool.PoolID })
+  })
+
+  /** What dockerd would say. */
+  function docker(method: string, body: object): Promise<Record<string, string>> {
+    const options = { socketPath: join(node.folder, 'docker.sock'), path: `/${method}`, method: 'POST' }
+    return new Promise((done, fail) => {
+      const sending = request(options, async answer => {
+        const text = (await answer.toArray()).join('')
+        if (answer.statusCode === 200) done(JSON.parse(text))
+        else fail(new Error(text))
+      })
+      sending.on('error', fail).end(JSON.stringify(body))
+    })
+  }
 
   it('words that are not known are refused with a sentence', async () => {
     const pod = await node.sandbox()
