@@ -32,7 +32,7 @@ async function startNode(number: number, run: string): Promise<Node> {
   const cluster = await Cluster.open({
     settings: {
       bind: { address, port: PORT },
-      vtep: address,
+      vteps: [address],
       vxlanPort: 4789,
       seeds: [1, 2, 3].map(seed => ({ address: addressOf(seed), port: PORT })),
       keys: [KEY],

@@ -152,7 +152,7 @@ async function main(): Promise<void> {
     log,
   })
   const spool = join(dirname(settings.api), 'spool')
-  const pods = await openPods({ spool, engine, ipam, shares: cluster !== undefined, log })
+  const pods = await openPods({ spool, engine, ipam, shares: isMember, log })
   const desk = new Desk({
     version: manifest.version,
     started,

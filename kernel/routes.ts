@@ -12,7 +12,7 @@ import {
 import type { RouteRow, Row } from '../core/rows.ts'
 import type { Links } from './links.ts'
 import { ADDRESS_PROTO } from './names.ts'
-import { about, type Placed } from './order.ts'
+import { about, type Ordered, type Placed } from './order.ts'
 import { failure, type Report, type Room } from './room.ts'
 
 const families = [2, 10]
@@ -48,7 +48,7 @@ export class Routes implements Room {
     )
   }
 
-  apply(steps: readonly Placed[], report: Report): void {
+  apply(steps: Ordered, report: Report): void {
     const all = about(steps, 'route')
     if (all.length === 0) return
     const indexes = this.#links.indexes(new Set(all.map(({ step }) => step.row.link)))
