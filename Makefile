@@ -7,7 +7,7 @@
 
 node := node_modules/.bin/node
 mocha := $(node) node_modules/mocha/bin/mocha.js
-sources := $(shell find bin cli core driver gossip ipam kernel modes names netlink store vxlan-fdb -name '*.ts' -not -path '*/node_modules/*')
+sources := $(shell find bin cli cni core driver gossip ipam kernel modes names netlink store vxlan-fdb -name '*.ts' -not -path '*/node_modules/*')
 
 # Debian packages of the commands that are missing here: `command:package` pairs.
 missing = $(foreach pair,$(1),$(if $(shell command -v $(firstword $(subst :, ,$(pair)))),,$(lastword $(subst :, ,$(pair)))))
@@ -15,7 +15,7 @@ to_build := npm:npm cc:gcc cc:libc6-dev
 # Node's own build needs it and brings it not.
 to_build += $(if $(shell /sbin/ldconfig -p | grep libatomic.so.1),,libatomic.so.1:libatomic1)
 to_run := nft:nftables
-to_test := socat:socat iptables:iptables serf:serf ps:procps conntrack:conntrack strace:strace busybox:busybox-static ip:iproute2 unshare:util-linux
+to_test := /usr/lib/cni/bridge:containernetworking-plugins socat:socat iptables:iptables serf:serf ps:procps conntrack:conntrack strace:strace busybox:busybox-static ip:iproute2 unshare:util-linux
 to_bench := iperf3:iperf3
 
 define install
@@ -26,7 +26,7 @@ define install
 endef
 
 .PHONY: all run test test-quick test-docker check bench clean
-all: dist/tsnetd dist/tsnet
+all: dist/tsnetd dist/tsnet dist/tsnet-cni
 
 # `npm ci` refuses a lock file without the packages of platforms that the registry at hand doesn't offer.
 node_modules/.package-lock.json: package.json package-lock.json netlink/package.json
@@ -53,6 +53,22 @@ dist/tsnet: $(sources) bin/launcher dist/node
 	@mkdir -p dist
 	node_modules/.bin/esbuild bin/tsnet.ts --bundle --minify-syntax --minify-whitespace --platform=node --format=esm --target=node26 --outdir=dist --log-level=warning
 	@install bin/launcher $@
+
+# Static, for it is copied into whatever a node has in /opt/cni/bin.
+dist/tsnet-cni: cni/shim.c node_modules/.package-lock.json
+	@mkdir -p $(@D)
+	cc -O2 -static -s -Wall -Wextra -o $@ $<
+
+# The same for another machine: make dist/tsnet-cni-arm64 CC_arm64=aarch64-linux-gnu-gcc
+dist/tsnet-cni-%: cni/shim.c
+	@mkdir -p $(@D)
+	$(CC_$*) -O2 -static -s -Wall -Wextra -o $@ $<
+
+# For `docker load` and `ctr -n k8s.io images import`.
+dist/tsnet-image.tar: all deploy/kubernetes/image.sh deploy/kubernetes/install.sh
+	deploy/kubernetes/image.sh dist $@
+.PHONY: image
+image: dist/tsnet-image.tar
 
 dist/node: node_modules/.package-lock.json
 	@mkdir -p dist/lib

@@ -2,7 +2,19 @@
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 
-const parts = ['netlink', 'socket', 'memory', 'control', 'data', 'vxlan', 'overlay', 'fdb', 'idle']
+const parts = [
+  'netlink',
+  'socket',
+  'memory',
+  'control',
+  'data',
+  'vxlan',
+  'overlay',
+  'fdb',
+  'idle',
+  'cni',
+  'nodes',
+]
 
 for (const part of parts) {
   console.log(`\n${part}: node bench/${part}.ts`)

@@ -3,7 +3,7 @@ import type { Server } from 'node:http'
 import express, { type ErrorRequestHandler, type Express, type Request, type Response } from 'express'
 import type { Logger } from 'pino'
 import { Refused } from '../core/errors.ts'
-import type { Method, MethodTable } from '../core/methods.ts'
+import { type Method, type MethodTable, Worded } from '../core/methods.ts'
 import { listen } from './listen.ts'
 
 // `import` reads every getter of the module, and one of them loads an HTTP client: 4 MB for nothing.
@@ -93,6 +93,10 @@ function answering(app: Express, methods: Map<string, Method>, deadline: number,
   })
 
   const failed: ErrorRequestHandler = (error, request, response, _next) => {
+    if (error instanceof Worded) {
+      log.info({ path: request.path, ...error.body }, 'refused')
+      return send(response, error.status, error.body)
+    }
     const [status, sentence] = explain(error)
     if (status >= 500) log.error({ path: request.path, err: error }, sentence)
     else log.info({ path: request.path, status }, sentence)

@@ -13,7 +13,7 @@ export const settings = {
   api: {
     env: 'TSNET_API',
     fallback: '/run/tsnet/tsnet.sock',
-    meaning: 'where tsnet finds the daemon',
+    meaning: 'where tsnet and tsnet-cni find the daemon',
   },
   state: { env: 'TSNET_STATE', fallback: '/var/lib/tsnet', meaning: 'folder of the durable records' },
   docker: {

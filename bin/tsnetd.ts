@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs'
-import { statfs } from 'node:fs/promises'
 import { constants, hostname, networkInterfaces, setPriority } from 'node:os'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { pino } from 'pino'
 import { cliMethods } from '../cli/methods.ts'
 import { Engine } from '../core/engine.ts'
@@ -31,6 +30,7 @@ import { Mirror } from './mirror/index.ts'
 import { engine as dockerNames } from './names/docker.ts'
 import { Names } from './names/index.ts'
 import { Desk } from './operator.ts'
+import { isNamespace, openPods } from './pods.ts'
 import { Reconciler } from './reconcile.ts'
 import { serve } from './serve.ts'
 import { readSettings } from './settings.ts'
@@ -80,7 +80,17 @@ async function main(): Promise<void> {
   })
   const now = Date.now
   const admit = (network: Network) => mirror?.admit(network) ?? network
-  const engine = new Engine({ kernel, settler, modes, peers, ephemeral, now, log, admit, isNamespace })
+  const engine = new Engine({
+    kernel,
+    settler,
+    modes,
+    peers,
+    ephemeral,
+    now,
+    log,
+    admit,
+    isNamespace: async path => isNamespace(path),
+  })
   const ipam = new Ipam({
     store: settler.store,
     clock: Date.now,
@@ -141,6 +151,8 @@ async function main(): Promise<void> {
     methods: noticed(methods, () => reconciler.touch()),
     log,
   })
+  const spool = join(dirname(settings.api), 'spool')
+  const pods = await openPods({ spool, engine, ipam, shares: isMember, log })
   const desk = new Desk({
     version: manifest.version,
     started,
@@ -152,7 +164,8 @@ async function main(): Promise<void> {
     cluster: () => following?.cluster,
     name: hostname(),
   })
-  const api = await serve({ path: settings.api, methods: cliMethods(desk), log })
+  const api = await serve({ path: settings.api, methods: { ...cliMethods(desk), ...pods.methods }, log })
+  await pods.start()
   reconciler.start()
   mirror?.start()
   names?.start()
@@ -163,6 +176,7 @@ async function main(): Promise<void> {
     mirror?.close()
     names?.close()
     doorbell.close()
+    pods.close()
     await Promise.all([server.close(), api.close()])
     await following?.close()
     await kernel.close()
@@ -206,15 +220,6 @@ function noticed(methods: MethodTable, notice: () => void): MethodTable {
 function linkSubnets(): string[] {
   return Object.values(networkInterfaces()).flatMap(links => links?.flatMap(link => link.cidr ?? []) ?? [])
 }
-
-/** Type of the file system that namespaces are files of (NSFS_MAGIC in linux/magic.h). */
-const NSFS = 0x6e736673
-
-const isNamespace = (path: string) =>
-  statfs(path).then(
-    ({ type }) => type === NSFS,
-    () => false,
-  )
 
 function machineId(): string {
   try {

@@ -3,6 +3,9 @@ import { BlockList, isIPv4 } from 'node:net'
 /** An address without its prefix length. */
 export const host = (cidr: string): string => cidr.split('/', 1)[0] ?? cidr
 
+/** A route to everywhere. */
+export const isDefault = ({ to }: { to: string }): boolean => to === '0.0.0.0/0' || to === '::/0'
+
 /** A pool, ready to be asked what lies in it. */
 export function network(cidr: string): BlockList {
   const [address = '', length = ''] = cidr.split('/')

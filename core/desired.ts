@@ -12,6 +12,8 @@ export type View = { records: Records; modes: Modes; peers: Peers }
 export type Touch = {
   networks: readonly string[]
   endpoints: readonly string[]
+  /** Those of them whose link is to be made, though they are joined. */
+  born: readonly string[]
   /** Networks that these endpoints are or were in. */
   homes: readonly string[]
   places: readonly Place[]
@@ -24,6 +26,7 @@ export type Touch = {
 export const nothing: Touch = {
   networks: [],
   endpoints: [],
+  born: [],
   homes: [],
   places: [],
   members: [],
@@ -40,7 +43,10 @@ export function touched(view: View, touch: Touch): Wanted[] {
   return unique([
     ...touch.members.filter(vtep => peers.members().has(vtep)).map(vtep => must(memberRow(vtep))),
     ...networks.flatMap(network => ofNetwork(view, network)),
-    ...endpoints.flatMap(endpoint => ofEndpoint(view, endpoint)),
+    ...endpoints.flatMap(endpoint => {
+      const rows = ofEndpoint(view, endpoint)
+      return touch.born.includes(endpoint.id) ? rows.map(({ row }) => must(row)) : rows
+    }),
     ...ofPlaces(view, touch.places).map(must),
   ])
 }

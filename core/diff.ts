@@ -56,7 +56,13 @@ function missingLinks(want: ReadonlyMap<string, Wanted>, there: ReadonlyMap<stri
 }
 
 function hangsOn(row: Row, links: ReadonlySet<string>): boolean {
-  if (row.kind === 'address' || row.kind === 'fdb' || row.kind === 'neighbour' || row.kind === 'shortcut')
+  if (
+    row.kind === 'address' ||
+    row.kind === 'fdb' ||
+    row.kind === 'neighbour' ||
+    row.kind === 'route' ||
+    row.kind === 'shortcut'
+  )
     return links.has(row.link)
   return row.kind === 'sysctl' && links.has(linkOf(row.key) ?? '')
 }
@@ -85,6 +91,7 @@ const settable: { [kind in Row['kind']]: readonly string[] } = {
   address: [],
   fdb: ['to'],
   neighbour: ['mac'],
+  route: ['link', 'via', 'src'],
   sysctl: ['value'],
   chain: ['hook', 'rules'],
   set: [],
@@ -98,6 +105,7 @@ const birth: { [kind in Row['kind']]: readonly string[] } = {
   address: [],
   fdb: [],
   neighbour: [],
+  route: [],
   sysctl: [],
   chain: [],
   set: ['type', 'value', 'interval'],
@@ -140,6 +148,7 @@ function rank(row: Row): number {
       return 5
     case 'fdb':
     case 'neighbour':
+    case 'route':
     case 'port':
     case 'shortcut':
       return 7

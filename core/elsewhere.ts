@@ -121,6 +121,7 @@ export function spared(view: View): (row: Row) => boolean {
   const sets: readonly string[] = peers.heard() ? [] : Object.values(MEMBERS)
   return row => {
     if (row.kind === 'element') return sets.includes(row.set)
+    if (row.kind === 'route') return unsure.length > 0
     return (row.kind === 'fdb' || row.kind === 'neighbour') && links.has(row.link)
   }
 }

@@ -1,15 +1,18 @@
 import { linkless, orphaned, predecessors, publishers } from './dead.ts'
 import { type Modes, nothing, ofEndpoint, plain, type Touch, type View } from './desired.ts'
+import { drift } from './drift.ts'
 import { refuseDuplicates } from './duplicates.ts'
 import { placeOf } from './elsewhere.ts'
 import { Refused, type StepError } from './errors.ts'
 import type {
+  Attached,
+  AttachmentSpec,
+  Attachments,
   Clock,
   EndpointSpec,
   Kernel,
   Mode,
   NetworkSpec,
-  Networks,
   Peers,
   Place,
   Sandbox,
@@ -18,7 +21,7 @@ import { macOf } from './mac.ts'
 import { overlapping } from './overlap.ts'
 import { alone } from './peers.ts'
 import { HostPorts, type Wish } from './publish.ts'
-import type { Change, Endpoint, Network, PortRequest, Publication } from './records.ts'
+import type { Attachment, Change, Endpoint, Network, PortRequest, Publication } from './records.ts'
 import type { Row } from './rows.ts'
 import type { Log, Settler } from './settle.ts'
 import { Turns } from './turns.ts'
@@ -43,7 +46,7 @@ export type EngineParts = {
  * What the doors ask for, as changes of records. Every change is written down first and settled then; a change that the
  * kernel turns down is taken back, so that a refused call leaves nothing.
  */
-export class Engine implements Networks {
+export class Engine implements Attachments {
   readonly #parts: EngineParts
   readonly #ports: HostPorts
   readonly #turns = new Turns()
@@ -65,6 +68,14 @@ export class Engine implements Networks {
 
   endpoint(id: string): Endpoint | undefined {
     return this.#records.endpoints.get(id)
+  }
+
+  networks(): Iterable<Network> {
+    return this.#records.networks.values()
+  }
+
+  attachments(): (Endpoint & { attachment: Attachment })[] {
+    return [...this.#records.endpoints.values()].filter(isAttached)
   }
 
   createNetwork(spec: NetworkSpec): Promise<void> {
@@ -109,6 +120,69 @@ export class Engine implements Networks {
       })
       return { mac }
     })
+  }
+
+  attach(spec: AttachmentSpec): Promise<Attached> {
+    return this.#turns.take(spec.id, async () => {
+      const network = this.#networkOf(spec.network)
+      if (this.endpoint(spec.id))
+        throw new Refused(`${spec.attachment.ifname} of this container is there already`)
+      await Promise.all(predecessors(this.#records, spec).map(each => this.deleteEndpoint(each.id)))
+      const mac = spec.mac ?? macOf(spec)
+      const sandbox = spec.attachment.namespace
+      const endpoint = { ...spec, mac, sandbox, published: [], created: this.#parts.now() }
+      const published = await this.#grant(this.#wishes(network, endpoint))
+      await this.#change({ table: 'endpoint', id: spec.id, value: { ...endpoint, published } }, [spec.id])
+      return this.#attached(network, endpoint)
+    })
+  }
+
+  async detach(id: string): Promise<void> {
+    const { attachment, mac = '', published = [] } = this.endpoint(id) ?? {}
+    const { namespace = '', ifname = '' } = attachment ?? {}
+    // The settler takes the ports away, too, but whoever asks for the same ones next may do so before it begins.
+    await Promise.all([
+      this.#parts.kernel.retire(namespace, ifname, mac),
+      this.#ports.release(published),
+      this.deleteEndpoint(id),
+    ])
+  }
+
+  async evict(namespace: string, ifname: string): Promise<void> {
+    const known = this.attachments().some(
+      ({ attachment }) => attachment.namespace === namespace && attachment.ifname === ifname,
+    )
+    if (!known) await this.#parts.kernel.retire(namespace, ifname)
+  }
+
+  async drift(id: string): Promise<string[]> {
+    const endpoint = this.#endpointOf(id)
+    return drift(this.#parts.kernel, ofEndpoint(this.#view, endpoint))
+  }
+
+  async severed(): Promise<(Endpoint & { attachment: Attachment })[]> {
+    const all = this.attachments()
+    const rows = all.map(
+      each => ({ kind: 'link', name: this.#hostLink(each), type: 'veth', up: true }) as const,
+    )
+    const present = await this.#parts.kernel.read({ owned: false, rows })
+    const names = new Set(present.flatMap(row => (row.kind === 'link' ? row.name : [])))
+    return all.filter(each => !names.has(this.#hostLink(each)))
+  }
+
+  #attached(network: Network, endpoint: Endpoint): Attached {
+    const mode = this.#mode(network)
+    const mtu = mode.mtu(network, this.#parts.peers?.self)
+    const peers = ofEndpoint(this.#view, endpoint).flatMap(({ row }) =>
+      row.kind === 'link' ? (row.peer?.inside ?? []) : [],
+    )
+    return {
+      mac: endpoint.mac,
+      bridge: mode.link(network),
+      link: mode.hostLink(endpoint),
+      ...(mtu !== undefined && { mtu }),
+      inside: peers[0] ?? { addresses: [], routes: [] },
+    }
   }
 
   deleteEndpoint(id: string): Promise<void> {
@@ -183,10 +257,10 @@ export class Engine implements Networks {
   async collect(listed: { networks: Set<string>; endpoints: Set<string> }, age: number): Promise<string[]> {
     const old = this.#parts.now() - age
     const endpoints = [...this.#records.endpoints.values()].filter(
-      each => each.created < old && !listed.endpoints.has(each.id),
+      each => !each.attachment && each.created < old && !listed.endpoints.has(each.id),
     )
     const networks = [...this.#records.networks.values()].filter(
-      each => each.created < old && !listed.networks.has(each.id),
+      each => !each.conflist && each.created < old && !listed.networks.has(each.id),
     )
     await Promise.all(endpoints.map(each => this.deleteEndpoint(each.id)))
     await Promise.all(networks.map(each => this.deleteNetwork(each.id)))
@@ -194,14 +268,13 @@ export class Engine implements Networks {
   }
 
   async #publish(endpoint: Endpoint): Promise<void> {
-    const network = this.#networkOf(endpoint.network)
-    const mode = this.#mode(network)
-    const wishes = endpoint.ports.map(request => ({
-      request,
-      listeners: mode.listeners(network, endpoint, request),
-    }))
-    const published = await this.#grant(wishes)
+    const published = await this.#grant(this.#wishes(this.#networkOf(endpoint.network), endpoint))
     await this.#change({ table: 'endpoint', id: endpoint.id, value: { ...endpoint, published } })
+  }
+
+  #wishes(network: Network, endpoint: Endpoint): Wish[] {
+    const mode = this.#mode(network)
+    return endpoint.ports.map(request => ({ request, listeners: mode.listeners(network, endpoint, request) }))
   }
 
   /** What is taken may be held for an endpoint that died a moment ago. */
@@ -229,15 +302,18 @@ export class Engine implements Networks {
   async #unpublish(endpoint: Endpoint): Promise<void> {
     if (endpoint.published.length === 0) return
     const value = { ...endpoint, published: [] }
-    await this.#done(this.#write({ table: 'endpoint', id: endpoint.id, value }))
+    await this.#done(this.#write([{ table: 'endpoint', id: endpoint.id, value }]))
   }
 
   /** Writes one record and settles it; if the kernel turns it down, the record is what it was before. */
-  async #change(change: Extract<Change, { table: 'network' | 'endpoint' }>): Promise<void> {
+  async #change(
+    change: Extract<Change, { table: 'network' | 'endpoint' }>,
+    born: readonly string[] = [],
+  ): Promise<void> {
     const before = this.#valueOf(change)
-    const [failure] = await this.#done(this.#write(change))
+    const [failure] = await this.#done(this.#write([change], born))
     if (!failure) return
-    await this.#done(this.#write(undo(change, before)))
+    await this.#done(this.#write([undo(change, before)]))
     throw failure
   }
 
@@ -246,7 +322,7 @@ export class Engine implements Networks {
    * kernel still holds is tried again, and what a power cut keeps in the records Docker's own list takes away.
    */
   #forget(changes: readonly Change[]): void {
-    this.#done(this.#write(...changes)).catch(error =>
+    this.#done(this.#write(changes)).catch(error =>
       this.#parts.log.error({ err: error }, 'what was removed is still there'),
     )
   }
@@ -260,9 +336,10 @@ export class Engine implements Networks {
   }
 
   /** Begins to write and to settle side by side: what a crash leaves in the kernel without a record, the next start takes away. */
-  #write(...changes: readonly Change[]): Doing {
+  #write(changes: readonly Change[], born: readonly string[] = []): Doing {
     const touch: Touch = {
       ...nothing,
+      born,
       homes: changes.flatMap(change => this.#subject(change)?.network ?? []),
       places: changes.flatMap(change => this.#placeOf(change) ?? []),
       networks: changes.flatMap(change => (change.table === 'network' ? change.id : [])),
@@ -303,7 +380,7 @@ export class Engine implements Networks {
         throw new Refused(`bridge ${name} is the one of network ${other.id}; choose another name`)
   }
 
-  #parse({ id, words, internal, ipv4, ipv6, enable, shared = words.name }: NetworkSpec): Network {
+  #parse({ id, words, internal, ipv4, ipv6, enable, shared = words.name, conflist }: NetworkSpec): Network {
     const name = words.mode ?? 'bridge'
     const mode = this.#parts.modes[name]
     if (!mode) {
@@ -311,8 +388,11 @@ export class Engine implements Networks {
       throw new Refused(`option "mode" can't be "${name}": it has to be ${known}`)
     }
     const options = mode.options(words, { internal, ...enable })
-    const record = { id, mode: name, options, internal, ipv4, ipv6, created: this.#parts.now() }
-    return shared === undefined ? record : { ...record, shared }
+    return {
+      ...{ id, mode: name, options, internal, ipv4, ipv6, created: this.#parts.now() },
+      ...(shared !== undefined && { shared }),
+      ...(conflist !== undefined && { conflist }),
+    }
   }
 
   #refuseWords({ network, options }: EndpointSpec): void {
@@ -356,6 +436,9 @@ export class Engine implements Networks {
 
 /** A change on its way to the disk and to the kernel. */
 type Doing = { written: Promise<void>; settled: Promise<StepError[]> }
+
+const isAttached = (endpoint: Endpoint): endpoint is Endpoint & { attachment: Attachment } =>
+  endpoint.attachment !== undefined
 
 function undo(change: Change, before: Network | Endpoint | undefined): Change {
   return { table: change.table, id: change.id, ...(before && { value: before }) } as Change

@@ -1,6 +1,6 @@
 import type { StepError } from './errors.ts'
-import type { Change, Endpoint, Network, PortRequest, Records, Subnet } from './records.ts'
-import type { AcceptRow, Row, Step, Wanted } from './rows.ts'
+import type { Attachment, Change, Endpoint, Network, PortRequest, Records, Route, Subnet } from './records.ts'
+import type { AcceptRow, Inside, Row, Step, Wanted } from './rows.ts'
 
 /** What to read. `rows` are looked up by their key alone, whoever made them; `owned` adds everything that is ours. */
 export type Scope = { owned: boolean; rows: readonly Row[] }
@@ -28,9 +28,20 @@ export interface Kernel {
   apply(steps: readonly Step[]): Promise<Outcome[]>
   /** Rings when something of ours, or a firewall beside us, may have moved. Carries no data: read to know. */
   watch(ring: () => void): void
+  /** A link in a container's namespace; undefined when it isn't there, or the namespace isn't. */
+  look(namespace: string, link: string): Promise<Furnished | undefined>
+  /**
+   * Takes a link of ours, and of this MAC, out of sight in a container's namespace, before it goes with its other end: its name is free
+   * at once.
+   * Anything that isn't there is fine.
+   */
+  retire(namespace: string, link: string, mac?: string): Promise<void>
   facts(): Promise<Facts>
   close(): Promise<void>
 }
+
+/** How a link inside of a container is: its addresses in CIDR form, and all the container's routes. */
+export type Furnished = { mac: string; mtu: number; up: boolean; addresses: string[]; routes: Route[] }
 
 /** What a container gets: printed into Docker's Join answer, or furnished by us for CNI. */
 export type Sandbox = {
@@ -40,7 +51,7 @@ export type Sandbox = {
   prefix: string
   gateway4?: string
   gateway6?: string
-  routes: { to: string; via?: string }[]
+  routes: Route[]
 }
 
 /** An endpoint of a network on another host: its MAC, its addresses without prefix length, and where frames for it go. */
@@ -56,6 +67,8 @@ export type Underlay = {
   port: number
   /** UDP and TCP port where this host answers containers' questions for names, if it does. */
   names?: number
+  /** The links that have them, and the prefixes that they are in: who has an address there needs no tunnel. */
+  links?: { name: string; prefix: string }[]
 }
 
 /**
@@ -114,6 +127,8 @@ export interface Mode {
   /** Only for modes whose networks span hosts. */
   readonly elsewhere?: Elsewhere
   sandbox(network: Network, endpoint: Endpoint): Sandbox
+  /** Bytes of a container's largest packet; undefined leaves the kernel's choice. */
+  mtu(network: Network, self?: Underlay): number | undefined
   /** Where a port is to be published; throws Refused when this network can't. */
   listeners(network: Network, endpoint: Endpoint, request: PortRequest): Listener[]
   /** The host's link of an endpoint: it lives as long as the sandbox does. */
@@ -150,11 +165,43 @@ export type NetworkSpec = {
   enable: { ipv4: boolean; ipv6: boolean }
   /** What all hosts call it; else the word `name`, else its id. */
   shared?: string
+  conflist?: string
 }
 
 /** An endpoint as a caller describes it; a missing `mac` is to be chosen. */
-export type EndpointSpec = Pick<Endpoint, 'id' | 'network' | 'ipv4' | 'ipv6' | 'options' | 'ports'> & {
+export type EndpointSpec = Pick<
+  Endpoint,
+  'id' | 'network' | 'ipv4' | 'ipv6' | 'options' | 'ports' | 'attachment'
+> & {
   mac?: string
+}
+
+/** An endpoint that a CNI runtime asks for: its ports are published at once. */
+export type AttachmentSpec = EndpointSpec & { attachment: Attachment }
+
+/** The host's links of an attachment, and what it got inside. */
+export type Attached = {
+  mac: string
+  bridge: string
+  link: string
+  mtu?: number
+  inside: Pick<Inside, 'addresses' | 'routes'>
+}
+
+/** What the CNI door asks besides. */
+export interface Attachments extends Networks {
+  networks(): Iterable<Network>
+  attachments(): (Endpoint & { attachment: Attachment })[]
+  /** Refused when a port is taken; a StepError EEXIST tells that the container has a link of that name. */
+  attach(spec: AttachmentSpec): Promise<Attached>
+  /** An unknown id is fine. The link's name in the container is free at once. */
+  detach(id: string): Promise<void>
+  /** Takes out of sight a link that no record tells of: its ADD was cut off, and its other end is on the way out. */
+  evict(namespace: string, ifname: string): Promise<void>
+  /** What of an attachment isn't as it was made, a sentence each. */
+  drift(id: string): Promise<string[]>
+  /** Those whose link is gone, as it goes with the container's namespace. */
+  severed(): Promise<(Endpoint & { attachment: Attachment })[]>
 }
 
 /**

@@ -9,11 +9,13 @@ export function line(row: Row): string {
     case 'link':
       return words('link', row.name, 'type', row.type, ...linkWords(row))
     case 'address':
-      return words('address', row.address, 'dev', row.link)
+      return words('address', row.address, 'dev', row.link, row.scope && `scope ${row.scope}`)
     case 'fdb':
       return words('fdb', row.link, row.mac, 'to', row.to || 'nowhere')
     case 'neighbour':
       return words('neighbour', row.link, row.address, 'at', row.mac)
+    case 'route':
+      return words('route', row.to, 'via', row.via, 'dev', row.link, row.src && `src ${row.src}`)
     case 'sysctl':
       return words('sysctl', row.key, '=', row.value)
     case 'chain':

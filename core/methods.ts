@@ -12,6 +12,19 @@ export type Method = {
   run(request: unknown): Answer | Promise<Answer> | Promise<void>
 }
 
+/** An error that a protocol has its own form of: sent as it is, with this status of HTTP. */
+export class Worded extends Error {
+  override name = 'Worded'
+  readonly status: number
+  readonly body: object
+
+  constructor(status: number, body: object) {
+    super(JSON.stringify(body))
+    this.status = status
+    this.body = body
+  }
+}
+
 /** From `NetworkDriver.Join` to what it does. */
 export type MethodTable = Record<string, Method>
 

@@ -23,6 +23,8 @@ export type Network = {
   ipv6: Subnet[]
   /** What all hosts call it, where Docker's id differs per host; without, it is known by its id. */
   shared?: string
+  /** Name of the CNI configuration that it was made for; Docker knows nothing of it. */
+  conflist?: string
   /** Milliseconds since 1970 when it was created. */
   created: number
 }
@@ -43,6 +45,25 @@ export type PortRequest = {
 /** A port as it was granted: one row per host address family. */
 export type Publication = { proto: Proto; hostIp: string; hostPort: number; address: string; port: number }
 
+/** Whom an endpoint belongs to that a CNI runtime asked for: its link is born in the sandbox's namespace. */
+export type Attachment = {
+  /** Name of the configuration. */
+  conflist: string
+  container: string
+  /** Name of the link inside. */
+  ifname: string
+  /** Path of the namespace, and the number of its file: a path may come to mean another one. */
+  namespace: string
+  inode: number
+  /** Kubernetes' UID of the pod, which outlives its sandboxes. */
+  pod?: string
+  /** Besides those that the network gives. */
+  routes: Route[]
+}
+
+/** `to` in CIDR form; without `via` it is on the link. */
+export type Route = { to: string; via?: string }
+
 export type Endpoint = {
   id: string
   network: string
@@ -56,6 +77,7 @@ export type Endpoint = {
   ports: PortRequest[]
   /** Path of the sandbox's namespace once the endpoint was joined. */
   sandbox?: string
+  attachment?: Attachment
   /** Granted publications while this endpoint is its container's way to the outside. */
   published: Publication[]
   /** Milliseconds since 1970 when it was created: younger ones are never collected as garbage. */
@@ -65,7 +87,8 @@ export type Endpoint = {
 /** A pool that the IPAM driver handed out. */
 export type Pool = {
   id: string
-  space: 'local' | 'global'
+  /** Docker's, Swarm's, and that of networks which CNI configurations made. */
+  space: 'local' | 'global' | 'cni'
   pool: string
   /** Sub-range that automatic addresses come from. */
   range?: string

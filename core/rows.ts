@@ -1,4 +1,4 @@
-import type { Proto } from './records.ts'
+import type { Proto, Route } from './records.ts'
 
 /**
  * A row is one thing in the kernel, as plain data. Wanted rows come from the modes, present rows from the kernel;
@@ -9,6 +9,7 @@ export type Row =
   | AddressRow
   | FdbRow
   | NeighbourRow
+  | RouteRow
   | SysctlRow
   | ChainRow
   | SetRow
@@ -28,7 +29,7 @@ export type LinkRow = {
   /** Bridge that this link is a port of. */
   master?: string
   /** The other end of a veth: given at birth, never compared, for libnetwork moves and renames it. */
-  peer?: { name: string; mac?: string; mtu?: number }
+  peer?: { name: string; mac?: string; mtu?: number; inside?: Inside }
   /** Bridge port: frames may leave by the port they came in (IFLA_BRPORT_MODE). */
   hairpin?: boolean
   /** Bridge port: isolated ports don't reach each other (IFLA_BRPORT_ISOLATED). */
@@ -51,7 +52,11 @@ export type LinkRow = {
   adopted?: boolean
 }
 
-export type AddressRow = { kind: 'address'; link: string; address: string }
+/** A veth's other end that is born in a container's namespace, with addresses in CIDR form and routes, and up. */
+export type Inside = { namespace: string; addresses: string[]; routes: Route[] }
+
+/** Read by what it is: with `scope` link, the host never calls itself by it where another address would do. */
+export type AddressRow = { kind: 'address'; link: string; address: string; scope?: 'link' }
 
 /**
  * A MAC behind a tunnel end point: an entry of the VXLAN link and one of its bridge, made and read as one. The all-zero MAC is
@@ -62,6 +67,9 @@ export const EVERYBODY = '00:00:00:00:00:00'
 
 /** A permanent entry of the neighbour table: `address` without prefix length is at this MAC. */
 export type NeighbourRow = { kind: 'neighbour'; link: string; address: string; mac: string }
+
+/** A way to a prefix by a neighbour of the link; packets of the host's own have the source `src`. */
+export type RouteRow = { kind: 'route'; to: string; link: string; via: string; src?: string }
 
 /**
  * `key` is the path below /proc/sys, `net/ipv4/ip_forward`. Those of the whole host are never taken back; deleting one of a
@@ -119,6 +127,8 @@ export function key(row: Row): string {
       return `fdb ${row.link} ${row.mac}${row.mac === EVERYBODY ? ` ${row.to}` : ''}`
     case 'neighbour':
       return `neighbour ${row.link} ${row.address}`
+    case 'route':
+      return `route ${row.to}`
     case 'sysctl':
       return `sysctl ${row.key}`
     case 'chain':

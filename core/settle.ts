@@ -207,6 +207,7 @@ function union(asks: readonly Ask[]): Touch | 'everything' {
   return {
     networks: all.flatMap(touch => touch.networks),
     endpoints: all.flatMap(touch => touch.endpoints),
+    born: all.flatMap(touch => touch.born),
     homes: all.flatMap(touch => touch.homes),
     places: all.flatMap(touch => touch.places),
     members: all.flatMap(touch => touch.members),

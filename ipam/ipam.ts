@@ -86,6 +86,19 @@ export class Ipam {
     return answer
   }
 
+  /** The pool's id, asked for any number of times. @throws Refused as requestPool does. */
+  async openPool(request: PoolRequest): Promise<string> {
+    const known = this.findPool(request.space, request.pool)
+    return known ?? (await this.requestPool(request)).id
+  }
+
+  /** Id of the pool of a space that has this prefix. */
+  findPool(space: Space, pool: string): string | undefined {
+    for (const { record } of this.#pools.values())
+      if (record.space === space && record.pool === pool) return record.id
+    return undefined
+  }
+
   /** Gives back a pool and all its addresses: dockerd's rollback doesn't name them. Unknown pools are fine. */
   async releasePool(id: string): Promise<void> {
     const held = this.#pools.get(id)
@@ -104,6 +117,13 @@ export class Ipam {
    * @throws Refused when it is taken, not a host's, outside the pool or this host's blocks, or when none is free.
    */
   async requestAddress(request: AddressRequest): Promise<string> {
+    const { address, written } = await this.grantAddress(request)
+    await written
+    return address
+  }
+
+  /** The same, answering as soon as the address is taken: it may be used once it is written. */
+  async grantAddress(request: AddressRequest): Promise<{ address: string; written: Promise<void> }> {
     const { pool, address, gateway } = request
     const portion = gateway ? undefined : this.#deps.portion?.(this.#held(pool).record.pool)
     // Nothing is awaited between finding a free address and taking it.
@@ -118,12 +138,12 @@ export class Ipam {
     }
     const grant = before ?? { gateway, created: this.#deps.clock() }
     held.addresses.take(value, { ...grant, registration: this.#registration })
-    if (before) return answer
+    if (before) return { address: answer, written: Promise.resolve() }
     const id = leaseId(held, value)
     const lease = { id, pool, address: text, ...grant }
     portion?.left(freeIn(held, portion))
-    await this.#write([{ table: 'lease', id, value: lease }], () => held.addresses.free(value))
-    return answer
+    const written = this.#write([{ table: 'lease', id, value: lease }], () => held.addresses.free(value))
+    return { address: answer, written }
   }
 
   /** Gives back an address; one that is free, or of an unknown pool, is fine. */
@@ -136,7 +156,7 @@ export class Ipam {
 
   /**
    * Takes back what dockerd has forgotten: it died between asking and recording, or an IPv6 request failed after the IPv4 one, or
-   * a call ran out of time. Only the local space: Docker's API doesn't list what Swarm's leader holds.
+   * a call ran out of time. Not Swarm's space: Docker's API doesn't list what its leader holds.
    *
    * @param used by pool id, the addresses without prefix length that Docker knows of. Pools that are missing here are unknown to
    * Docker. What our own network, gateway, `--aux-address` and endpoint records name is never taken back.
@@ -147,10 +167,11 @@ export class Ipam {
     used: ReadonlyMap<string, ReadonlySet<string>>,
     olderThan: number,
     now: number,
+    space: Space = 'local',
   ): Promise<string[]> {
     const known = inUse(this.#deps.store.records)
-    const local = [...this.#pools.values()].filter(({ record }) => record.space === 'local')
-    const found = local.map(held => ({
+    const all = [...this.#pools.values()].filter(({ record }) => record.space === space)
+    const found = all.map(held => ({
       held,
       ...forgotten(held, used.get(held.record.id), known, now - olderThan),
     }))

@@ -5,6 +5,7 @@ import {
   IFA_F,
   NetlinkError,
   newAddress,
+  RT_SCOPE,
   type Socket,
 } from '@tsnet/netlink'
 import type { AddressRow, Row } from '../core/rows.ts'
@@ -84,10 +85,10 @@ function obstacle({ link, address }: AddressRow, indexes: ReadonlyMap<string, nu
 }
 
 /** IPv6 without detection of duplicates: it would keep the gateway silent for a second. */
-function request({ verb, row: { address } }: Placed<AddressRow>['step'], index: number) {
+function request({ verb, row: { address, scope } }: Placed<AddressRow>['step'], index: number) {
   if (verb === 'delete') return delAddress({ index, cidr: address })
   const flags = address.includes(':') ? { flags: IFA_F.NODAD } : {}
-  const mark = { proto: ADDRESS_PROTO, ...flags }
+  const mark = { proto: ADDRESS_PROTO, ...flags, ...(scope === 'link' && { scope: RT_SCOPE.LINK }) }
   return newAddress({ index, cidr: address, ...mark })
 }
 

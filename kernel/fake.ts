@@ -1,11 +1,12 @@
 import { StepError } from '../core/errors.ts'
-import type { Facts, Kernel, Outcome, Scope } from '../core/faces.ts'
+import type { Facts, Furnished, Kernel, Outcome, Scope } from '../core/faces.ts'
 import { line, stepLine } from '../core/lines.ts'
 import type {
   FdbRow,
   LinkRow,
   NeighbourRow,
   PortRow,
+  RouteRow,
   Row,
   ShortcutRow,
   Step,
@@ -66,6 +67,16 @@ export class FakeKernel implements Kernel {
     }
   }
 
+  async look(namespace: string, link: string): Promise<Furnished | undefined> {
+    return structuredClone(this.world.insides.get(`${namespace} ${link}`)?.furnished)
+  }
+
+  async retire(namespace: string, link: string, mac?: string): Promise<void> {
+    const at = `${namespace} ${link}`
+    const there = this.world.insides.get(at)?.furnished.mac
+    if (there === (mac ?? there)) this.world.insides.delete(at)
+  }
+
   watch(ring: () => void): void {
     this.#rings.push(ring)
     this.world.rings.add(ring)
@@ -78,13 +89,25 @@ export class FakeKernel implements Kernel {
 
   /** Everything in the namespace, ours or not, as sorted lines. */
   dump(): string[] {
-    const { links, addresses, fdb, neighbours, sysctls, sets, chains, elements, ports, accepts, shortcuts } =
-      this.world
+    const {
+      links,
+      addresses,
+      fdb,
+      neighbours,
+      routes,
+      sysctls,
+      sets,
+      chains,
+      elements,
+      ports,
+      accepts,
+      shortcuts,
+    } = this.world
     const rows: Row[] = [
       ...[...links.values()].map(link => link.row),
       ...[...addresses.values()].map(({ link, address }) => ({ kind: 'address' as const, link, address })),
       ...[...sysctls].map(([key, value]) => ({ kind: 'sysctl' as const, key, value })),
-      ...[fdb, neighbours, sets, chains, elements, ports, accepts, shortcuts].flatMap(table => [
+      ...[fdb, neighbours, routes, sets, chains, elements, ports, accepts, shortcuts].flatMap(table => [
         ...(table as Map<string, Row>).values(),
       ]),
     ]
@@ -112,6 +135,8 @@ export class FakeKernel implements Kernel {
       case 'fdb':
       case 'neighbour':
         return this.#hanging(step.verb, row)
+      case 'route':
+        return this.#route(step.verb, row)
       case 'sysctl':
         return this.#sysctl(step.verb, row)
       case 'chain':
@@ -142,7 +167,7 @@ export class FakeKernel implements Kernel {
     const still = this.world.links.get(row.name)
     if (still && row.type === 'bridge' && still.row.type === 'bridge' && !still.ours)
       return this.#adopt(still, row)
-    if (still || (row.peer && this.world.links.has(row.peer.name)))
+    if (still || (row.peer && !row.peer.inside && this.world.links.has(row.peer.name)))
       fail('EEXIST', 'a link of that name is there')
     this.#addLink(row)
   }
@@ -165,8 +190,9 @@ export class FakeKernel implements Kernel {
     const mac = row.mac ?? `02:00:00:00:00:${String(this.world.links.size % 100).padStart(2, '0')}`
     const born = { ...portOf({ mtu: 1500, ...row, mac }, undefined), ...flags(row) }
     const link: FakeLink = { row: born, ours: true, alias: needsAlias(row) }
-    this.world.links.set(row.name, peer ? { ...link, peer: peer.name } : link)
-    if (!peer) return
+    if (peer?.inside) this.world.furnish(row.name, peer)
+    this.world.links.set(row.name, peer && !peer.inside ? { ...link, peer: peer.name } : link)
+    if (!peer || peer.inside) return
     const end: LinkRow = {
       kind: 'link',
       name: peer.name,
@@ -198,6 +224,12 @@ export class FakeKernel implements Kernel {
       fail('EINVAL', 'no valid address')
     if (verb === 'add' && this.world.addresses.has(at)) fail('EEXIST', 'the address is there')
     this.world.addresses.set(at, { link, address, ours: true })
+  }
+
+  #route(verb: Step['verb'], row: RouteRow): unknown {
+    if (verb === 'delete') return this.world.routes.delete(key(row))
+    if (!this.world.links.has(row.link)) fail('ENODEV', `no such link ${row.link}`)
+    this.world.routes.set(key(row), row)
   }
 
   #hanging(verb: Step['verb'], row: FdbRow | NeighbourRow): unknown {
@@ -238,7 +270,8 @@ export class FakeKernel implements Kernel {
   }
 
   #find(row: Row): Row | undefined {
-    const { addresses, fdb, neighbours, sets, chains, elements, ports, accepts, shortcuts } = this.world
+    const { addresses, fdb, neighbours, routes, sets, chains, elements, ports, accepts, shortcuts } =
+      this.world
     switch (row.kind) {
       case 'link':
         return this.#linkRow(row.name)
@@ -248,6 +281,8 @@ export class FakeKernel implements Kernel {
         return fdb.get(key(row))
       case 'neighbour':
         return neighbours.get(key(row))
+      case 'route':
+        return routes.get(key(row))
       case 'sysctl': {
         const value = this.#sysctlValue(row.key)
         return value === undefined ? undefined : { kind: 'sysctl', key: row.key, value }
@@ -276,7 +311,7 @@ export class FakeKernel implements Kernel {
   }
 
   #owned(): Row[] {
-    const { links, addresses, fdb, neighbours, sets, chains, elements, accepts, ports, shortcuts } =
+    const { links, addresses, fdb, neighbours, routes, sets, chains, elements, accepts, ports, shortcuts } =
       this.world
     const ours = [...links.keys()].flatMap(name =>
       name.startsWith('tsc-') ? [] : (this.#linkRow(name) ?? []),
@@ -289,6 +324,7 @@ export class FakeKernel implements Kernel {
       ...ours,
       ...hanging.map(({ link, address }) => ({ kind: 'address' as const, link, address })),
       ...[...fdb.values(), ...neighbours.values()].filter(row => own.has(row.link)),
+      ...routes.values(),
       ...sets.values(),
       ...chains.values(),
       ...elements.values(),

@@ -8,7 +8,7 @@ import type { Calls, Message, WorkerData } from './messages.ts'
 
 export { befriendFirewalld } from './firewalld.ts'
 export { LINK_GROUP } from './names.ts'
-export { mtuOf, watchUnderlay } from './underlay.ts'
+export { linkOf, watchUnderlay } from './underlay.ts'
 
 export type Options = {
   /** Path of a network namespace, `/run/netns/x`; the process's own without. */
@@ -65,6 +65,14 @@ class Remote implements Kernel {
 
   facts() {
     return this.#call('facts', undefined)
+  }
+
+  look(namespace: string, link: string) {
+    return this.#call('look', { namespace, link })
+  }
+
+  retire(namespace: string, link: string, mac?: string) {
+    return this.#call('retire', { namespace, link, ...(mac !== undefined && { mac }) })
   }
 
   watch(ring: () => void): void {

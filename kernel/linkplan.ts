@@ -28,8 +28,15 @@ export type Plan = Failure | { requests: Request<undefined>[]; trash?: true; cle
 
 const nothing: Plan = { requests: [] }
 
-/** What a step comes to, given the links that its names stand for (those in the trash included). */
-export function plan({ verb, row }: Placed<LinkRow>['step'], links: ReadonlyMap<string, Link>): Plan {
+/**
+ * What a step comes to, given the links that its names stand for (those in the trash included), and the descriptor of the namespace
+ * that a veth's other end is born in.
+ */
+export function plan(
+  { verb, row }: Placed<LinkRow>['step'],
+  links: ReadonlyMap<string, Link>,
+  namespace?: number,
+): Plan {
   const there = links.get(row.name)
   const present = there?.group === TRASH_GROUP ? undefined : there
   if (verb === 'delete') return present ? remove(present) : nothing
@@ -42,7 +49,7 @@ export function plan({ verb, row }: Placed<LinkRow>['step'], links: ReadonlyMap<
   if (verb === 'add' && present) return adopt(row, present)
   if (present && !made(marks(present))) return { code: 'EPERM', words: 'the link is not ours' }
   const clear = there ? [delLink({ index: there.index })] : []
-  return { requests: [...clear, ...create(row, master?.index)], cleared: clear.length }
+  return { requests: [...clear, ...create(row, master?.index, namespace)], cleared: clear.length }
 }
 
 const absent = (row: LinkRow): Failure => ({ code: 'ENODEV', words: `no such link: ${row.name}` })
@@ -71,9 +78,9 @@ function adopt(row: LinkRow, link: Link): Plan {
   return { requests: [setLink({ index: link.index, group: LINK_GROUP, up: row.up, ...mtu })] }
 }
 
-function create(row: LinkRow, master: number | undefined): Request<undefined>[] {
+function create(row: LinkRow, master?: number, namespace?: number): Request<undefined>[] {
   if (row.type === 'vxlan') return createVxlan(row, master)
-  return row.type === 'bridge' ? createBridge(row) : createVeth(row, master)
+  return row.type === 'bridge' ? createBridge(row) : createVeth(row, master, namespace)
 }
 
 /**
@@ -105,7 +112,8 @@ function bridgeMac(name: string): string {
 /** IFLA_AF_SPEC and settings of a port can't be given at birth (rtnl_newlink_create), and must precede the way up. */
 function createVeth(
   { name, mtu, mac, up, peer, ...row }: LinkRow,
-  master: number | undefined,
+  master?: number,
+  namespace?: number,
 ): Request<undefined>[] {
   const both = { group: LINK_GROUP, ...(mtu === undefined ? {} : { mtu }) }
   const other = peer && {
@@ -113,6 +121,7 @@ function createVeth(
     ...both,
     ...(peer.mtu === undefined ? {} : { mtu: peer.mtu }),
     ...(peer.mac === undefined ? {} : { address: peer.mac }),
+    ...(namespace === undefined ? {} : { netNsFd: namespace }),
   }
   return [
     newLink({

@@ -1,5 +1,7 @@
+import { closeSync, openSync } from 'node:fs'
 import { dumpLinks, getLink, type Link, NetlinkError, type Socket } from '@tsnet/netlink'
 import type { LinkRow, Row } from '../core/rows.ts'
+import { furnish } from './inside.ts'
 import { marks, type Plan, plan } from './linkplan.ts'
 import { containerEnd, ENGINE_BRIDGE, ownership, TRASH_GROUP, validLinkName } from './names.ts'
 import { about, type Ordered, type Placed } from './order.ts'
@@ -67,14 +69,18 @@ export class Links implements Room {
   /** Steps of which none needs a link that another one makes or deletes. */
   #together(steps: Placed<LinkRow>[], report: Report): void {
     const names = steps.flatMap(({ step: { row } }) =>
-      [row.name, row.master ?? [], row.peer?.name ?? []].flat(),
+      [row.name, row.master ?? [], otherEnd(row) ?? []].flat(),
     )
     const links = this.#look(new Set(names), true)
-    const plans = steps.map(({ at, step }) => ({ at, plan: plan(step, links) }))
-    const requests = plans.flatMap(({ plan }) => ('requests' in plan ? plan.requests : []))
+    const plans: Planned[] = steps.map(({ step }) => planned(step, links))
+    const requests = plans.flatMap(plan => ('requests' in plan ? plan.requests : []))
     const outcomes = this.#socket.batch(requests)
-    for (const { at, plan } of plans) report(at, 'requests' in plan ? outcome(plan, outcomes) : plan)
-    const trashed = steps.filter((_, i) => 'trash' in (plans[i] as (typeof plans)[number]).plan)
+    for (const { namespace } of plans) if (namespace !== undefined) closeSync(namespace)
+    for (const [i, plan] of plans.entries()) {
+      const { at, step } = steps[i] as Placed<LinkRow>
+      report(at, 'requests' in plan ? (outcome(plan, outcomes) ?? furnished(step)) : plan)
+    }
+    const trashed = steps.filter((_, i) => 'trash' in (plans[i] as Plan))
     for (const { step } of trashed) this.#departing.add(step.row.name)
     if (trashed.length > 0) this.#trashed(trashed.length)
   }
@@ -107,14 +113,38 @@ export class Links implements Room {
   }
 }
 
+type Planned = Plan & { namespace?: number }
+
+/** A plan that needs a container's namespace has it open until it is carried out. */
+function planned(step: Placed<LinkRow>['step'], links: ReadonlyMap<string, Link>): Planned {
+  const inside = isBirth(step) ? step.row.peer?.inside : undefined
+  if (!inside) return plan(step, links)
+  try {
+    const namespace = openSync(inside.namespace, 'r')
+    return { ...plan(step, links, namespace), namespace }
+  } catch (error) {
+    return failure(error)
+  }
+}
+
+const isBirth = ({ verb }: Placed['step']) => verb === 'add' || verb === 'replace'
+
+function furnished(step: Placed<LinkRow>['step']): Failure | undefined {
+  const { peer } = step.row
+  return isBirth(step) && peer?.inside ? furnish(peer.name, peer.inside) : undefined
+}
+
+/** Name of a veth's other end if that is born beside it. */
+const otherEnd = ({ peer }: LinkRow) => (peer?.inside ? undefined : peer?.name)
+
 const isLink = (answer: Link | NetlinkError): answer is Link => !(answer instanceof NetlinkError)
 
 /** How many steps from the first on don't touch a link that an earlier one of them touches. */
 function independent(steps: readonly Placed<LinkRow>[]): number {
   const touched = new Set<string>()
   const count = steps.findIndex(({ step: { row } }) => {
-    const clash = touched.has(row.name) || touched.has(row.master ?? '') || touched.has(row.peer?.name ?? '')
-    for (const name of [row.name, row.peer?.name ?? row.name]) touched.add(name)
+    const clash = touched.has(row.name) || touched.has(row.master ?? '') || touched.has(otherEnd(row) ?? '')
+    for (const name of [row.name, otherEnd(row) ?? row.name]) touched.add(name)
     return clash
   })
   return count < 0 ? steps.length : count

@@ -1,5 +1,5 @@
 import { open, type Socket } from '@tsnet/netlink'
-import type { Facts } from '../core/faces.ts'
+import type { Facts, Furnished } from '../core/faces.ts'
 import { stepLine } from '../core/lines.ts'
 import type { Row, Step } from '../core/rows.ts'
 import { Accepts } from './accepts.ts'
@@ -8,11 +8,13 @@ import { Elements } from './elements.ts'
 import { Fdb } from './fdb.ts'
 import { forget, type Moved } from './flows.ts'
 import { Generations } from './generations.ts'
+import { look, retire } from './inside.ts'
 import { Links } from './links.ts'
 import { Neighbours } from './neighbours.ts'
 import { about, type Ordered, ordered, takeDeletedElements } from './order.ts'
 import { Ports } from './ports.ts'
 import type { Failure, Report } from './room.ts'
+import { Routes } from './routes.ts'
 import { Ruleset } from './ruleset.ts'
 import { Shortcuts } from './shortcuts.ts'
 import { linkOf, Sysctls, sysctl } from './sysctls.ts'
@@ -36,6 +38,7 @@ export class Linux {
   readonly #addresses: Addresses
   readonly #fdb: Fdb
   readonly #neighbours: Neighbours
+  readonly #routes: Routes
   readonly #ruleset: Ruleset
   readonly #elements: Elements
   readonly #accepts: Accepts
@@ -57,6 +60,7 @@ export class Linux {
     this.#shortcuts = new Shortcuts(this.#route, this.#links, log)
     this.#fdb = new Fdb(this.#route, this.#links)
     this.#neighbours = new Neighbours(this.#route, this.#links)
+    this.#routes = new Routes(this.#route, this.#links)
     this.#generations = new Generations(this.#netfilter)
     this.#ruleset = new Ruleset(this.#netfilter, this.#generations)
     this.#elements = new Elements(this.#netfilter, this.#ruleset, moved => this.#forget(moved))
@@ -72,6 +76,7 @@ export class Linux {
       ...(owned ? this.#shortcuts.owned(links) : this.#shortcuts.read(rows)),
       ...this.#fdb.read(rows, owned, links),
       ...this.#neighbours.read(rows, owned, links),
+      ...this.#routes.read(rows, owned),
       ...this.#sysctls.read(this.#withLinks(rows)),
       ...this.#ruleset.read(rows, owned),
       ...this.#elements.read(rows, owned),
@@ -105,6 +110,7 @@ export class Linux {
       this.#shortcuts,
       this.#fdb,
       this.#neighbours,
+      this.#routes,
       this.#ports,
       this.#accepts,
       this.#elements,
@@ -122,6 +128,14 @@ export class Linux {
       ephemeral: [first, last],
       shortcut: this.#shortcuts.possible(),
     }
+  }
+
+  look(namespace: string, link: string): Furnished | undefined {
+    return look(namespace, link)
+  }
+
+  retire(namespace: string, link: string, mac?: string): void {
+    retire(namespace, link, mac)
   }
 
   /** Rings for what others do to ours and to the firewalls beside us, until closed. */

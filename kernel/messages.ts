@@ -1,4 +1,4 @@
-import type { Facts } from '../core/faces.ts'
+import type { Facts, Furnished } from '../core/faces.ts'
 import type { Row, Step } from '../core/rows.ts'
 import type { Result } from './linux.ts'
 
@@ -7,6 +7,8 @@ export type Calls = {
   read: { argument: { rows: readonly Row[]; owned: boolean }; answer: Row[] }
   apply: { argument: readonly Step[]; answer: Result[] }
   facts: { argument: undefined; answer: Facts }
+  look: { argument: { namespace: string; link: string }; answer: Furnished | undefined }
+  retire: { argument: { namespace: string; link: string; mac?: string }; answer: undefined }
   watch: { argument: undefined; answer: undefined }
   close: { argument: undefined; answer: undefined }
 }

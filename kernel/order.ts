@@ -17,6 +17,7 @@ const RANKS = [
   'address',
   'fdb',
   'neighbour',
+  'route',
   'shortcut',
   'port',
   'accept',

@@ -1,15 +1,17 @@
 import { dumpAddresses, getLink, listen, NetlinkError, open, RTNLGRP } from '@tsnet/netlink'
 import { plain } from './fields.ts'
 
-/** MTU of the link that has an address of this host, in bytes; undefined when no link has it. */
-export function mtuOf(address: string): number | undefined {
+/** The link that has an address of this host: its name, MTU in bytes, and the prefix around the address; undefined when none has it. */
+export function linkOf(address: string): { name: string; mtu: number; prefix: string } | undefined {
   const socket = open({ protocol: 'route' })
   try {
     const found = socket
       .dump(dumpAddresses())
       .find(({ local, address: prefix = '' }) => plain(local ?? prefix) === plain(address))
     const [link] = found ? socket.batch([getLink({ index: found.index })]) : []
-    return link === undefined || link instanceof NetlinkError ? undefined : link.mtu
+    if (!found || link === undefined || link instanceof NetlinkError) return undefined
+    const { name = '', mtu = 0 } = link
+    return { name, mtu, prefix: `${address}/${found.prefixLength}` }
   } finally {
     socket.close()
   }

@@ -18,6 +18,10 @@ function answer(call: Call): unknown {
       return linux.apply(call.argument)
     case 'facts':
       return linux.facts()
+    case 'look':
+      return linux.look(call.argument.namespace, call.argument.link)
+    case 'retire':
+      return linux.retire(call.argument.namespace, call.argument.link, call.argument.mac)
     case 'watch':
       return linux.watch(() => post({ about: 'ring' }))
     case 'close':

@@ -1,3 +1,4 @@
+import type { Furnished } from '../core/faces.ts'
 import type {
   AcceptRow,
   ChainRow,
@@ -6,6 +7,7 @@ import type {
   LinkRow,
   NeighbourRow,
   PortRow,
+  RouteRow,
   SetRow,
   ShortcutRow,
 } from '../core/rows.ts'
@@ -21,6 +23,7 @@ export class World {
   readonly addresses = new Map<string, { link: string; address: string; ours: boolean }>()
   readonly fdb = new Map<string, FdbRow>()
   readonly neighbours = new Map<string, NeighbourRow>()
+  readonly routes = new Map<string, RouteRow>()
   readonly sysctls = new Map([
     ['net/ipv4/ip_forward', '0'],
     ['net/ipv6/conf/all/forwarding', '0'],
@@ -32,6 +35,8 @@ export class World {
   readonly ports = new Map<string, PortRow>()
   readonly accepts = new Map<string, AcceptRow>()
   readonly shortcuts = new Map<string, ShortcutRow>()
+  /** Links in containers' namespaces by path and name, each with the host's link that it is the other end of. */
+  readonly insides = new Map<string, { host: string; furnished: Furnished }>()
   /** Whether the kernel has bpf(2). */
   bpf = true
   /** Backends whose filter table is there. */
@@ -65,6 +70,13 @@ export class World {
     this.ring()
   }
 
+  furnish(host: string, { name, mac = '', mtu = 1500, inside }: NonNullable<LinkRow['peer']>): void {
+    const { namespace, addresses, routes } = inside as NonNullable<typeof inside>
+    const at = `${namespace} ${name}`
+    if (this.insides.has(at)) fail('EEXIST', 'a link of that name is there')
+    this.insides.set(at, { host, furnished: { mac, mtu, up: true, addresses, routes } })
+  }
+
   /** A tunnel that leaves its bridge leaves that bridge's entries behind it. */
   #free(port: FakeLink): void {
     port.row = portOf(port.row, undefined)
@@ -76,12 +88,13 @@ export class World {
     if (!link) return
     this.links.delete(name)
     for (const [at, address] of this.addresses) if (address.link === name) this.addresses.delete(at)
-    for (const table of [this.fdb, this.neighbours])
+    for (const table of [this.fdb, this.neighbours, this.routes])
       for (const [at, row] of table) if (row.link === name) table.delete(at)
     for (const at of this.sysctls.keys()) if (linkOf(at) === name) this.sysctls.delete(at)
     this.shortcuts.delete(name)
     for (const port of this.links.values()) if (port.row.master === name) this.#free(port)
     if (link.peer) this.drop(link.peer)
+    for (const [at, { host }] of this.insides) if (host === name) this.insides.delete(at)
   }
 }
 

@@ -3,7 +3,7 @@ import { contains, host, network as networkOf } from '../core/addresses.ts'
 import { Refused } from '../core/errors.ts'
 import type { Listener, Mode, Sandbox } from '../core/faces.ts'
 import type { Endpoint, Network, PortRequest, Publication, Subnet } from '../core/records.ts'
-import type { Row, SysctlRow, Wanted } from '../core/rows.ts'
+import type { Inside, Row, SysctlRow, Wanted } from '../core/rows.ts'
 import { type BridgeOptions, bridgeOptions, type GatewayMode } from './bridge-options.ts'
 import { element, type Ingress, may, must } from './firewall.ts'
 
@@ -22,6 +22,7 @@ export const bridge: Mode = {
     ...publishedRows(network, endpoint),
   ],
   sandbox,
+  mtu: network => optionsOf(network).mtu,
   listeners,
   hostLink,
 }
@@ -35,7 +36,7 @@ export function bridgeName(network: Network): string {
 function hostLink(endpoint: Endpoint): string {
   return `tsv-${endpoint.id.slice(0, 11)}`
 }
-const sandboxLink = (endpoint: Endpoint) => `tsc-${endpoint.id.slice(0, 11)}`
+const sandboxLink = ({ id, attachment }: Endpoint) => attachment?.ifname ?? `tsc-${id.slice(0, 11)}`
 
 function bridgeRows(network: Network): Row[] {
   const { mtu } = optionsOf(network)
@@ -119,7 +120,7 @@ function linkRows(network: Network, endpoint: Endpoint): Wanted[] {
     type: 'veth',
     up: true,
     master: bridgeName(network),
-    peer: { name: sandboxLink(endpoint), mac: endpoint.mac, ...size },
+    peer: { name: sandboxLink(endpoint), mac: endpoint.mac, ...size, ...inside(network, endpoint) },
     // With br_netfilter a DNATed packet stays on the bridge, and one that a container sends to its own published port
     // leaves by the port it came in.
     hairpin: endpoint.published.length > 0,
@@ -127,6 +128,25 @@ function linkRows(network: Network, endpoint: Endpoint): Wanted[] {
     ...size,
   }
   return [endpoint.sandbox === undefined ? must(row) : may(row)]
+}
+
+/** What libnetwork does itself for Docker: the container's end is furnished as it is born. */
+function inside(network: Network, endpoint: Endpoint): { inside?: Inside } {
+  const { attachment, ipv4, ipv6 } = endpoint
+  if (!attachment) return {}
+  const { gateway4, gateway6, routes } = sandbox(network, endpoint)
+  return {
+    inside: {
+      namespace: attachment.namespace,
+      addresses: [ipv4, ipv6].filter(each => each !== undefined),
+      routes: [
+        ...(gateway4 ? [{ to: '0.0.0.0/0', via: gateway4 }] : []),
+        ...(gateway6 ? [{ to: '::/0', via: gateway6 }] : []),
+        ...routes,
+        ...attachment.routes,
+      ],
+    },
+  }
 }
 
 /** Records of networks that are older than the option don't have it. */

@@ -111,6 +111,8 @@ const chains: ChainRow[] = [
     rules: [
       `${ours.out} jump inward`,
       `${ours.out} accept`,
+      'ip saddr @pods4 ip daddr @pods4 accept',
+      'ip6 saddr @pods6 ip6 daddr @pods6 accept',
       'snat ip to ip saddr map @snat4',
       'snat ip6 to ip6 saddr map @snat6',
       'ip saddr @masq4 masquerade',
@@ -164,6 +166,9 @@ const sets: SetRow[] = [
   { kind: 'set', name: 'any6', type: ['inet_proto', 'inet_service'], value: ['ipv6_addr', 'inet_service'] },
   { kind: 'set', name: 'masq4', type: ['ipv4_addr'], interval: true },
   { kind: 'set', name: 'masq6', type: ['ipv6_addr'], interval: true },
+  /** Pools of networks whose containers reach those of other nodes by routes, under their own addresses. */
+  { kind: 'set', name: 'pods4', type: ['ipv4_addr'], interval: true },
+  { kind: 'set', name: 'pods6', type: ['ipv6_addr'], interval: true },
   { kind: 'set', name: 'snat4', type: ['ipv4_addr'], value: ['ipv4_addr'], interval: true },
   { kind: 'set', name: 'snat6', type: ['ipv6_addr'], value: ['ipv6_addr'], interval: true },
   { kind: 'set', name: 'subnets4', type: ['ipv4_addr', 'ifname'], interval: true },

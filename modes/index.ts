@@ -1,6 +1,7 @@
 import type { Modes } from '../core/desired.ts'
 import { bridge } from './bridge.ts'
+import { nodes } from './nodes.ts'
 import { overlay } from './overlay.ts'
 
 /** What `-o mode=` may say. */
-export const modes: Modes = { bridge, overlay }
+export const modes: Modes = { bridge, overlay, nodes }

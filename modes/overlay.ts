@@ -16,6 +16,7 @@ import { type OverlayOptions, overlayOptions } from './overlay-options.ts'
 export const overlay: Mode = {
   ...bridge,
   options: overlayOptions,
+  mtu: mtuOf,
   network: (network, self) => networkRows(network, self),
   endpoint: (network, endpoint, self) => [
     ...bridge.endpoint(sized(network, self), endpoint),
@@ -31,10 +32,10 @@ export const overlay: Mode = {
 const optionsOf = (network: Network) => network.options as OverlayOptions
 
 type Family = 4 | 6
-const familyOf = (address: string): Family => (address.includes(':') ? 6 : 4)
+export const familyOf = (address: string): Family => (address.includes(':') ? 6 : 4)
 
 /** A VXLAN link speaks one family only, so a host with both has two. */
-const linkName = (network: Network, family: Family) =>
+export const linkName = (network: Network, family: Family) =>
   `${family === 4 ? 'tsx' : 'tsy'}-${network.id.slice(0, 11)}`
 
 const localOf = (self: Underlay, family: Family) => (family === 4 ? self.ipv4 : self.ipv6)
@@ -55,7 +56,7 @@ const sized = (network: Network, self: Underlay | undefined): Network => ({
   options: { ...network.options, mtu: mtuOf(network, self) },
 })
 
-const digest = (text: string) => createHash('sha256').update(text).digest()
+export const digest = (text: string) => createHash('sha256').update(text).digest()
 
 /**
  * The network's identifier on the wire. Without one of the user's choice it is the same for all who know the network by the same

@@ -4,10 +4,11 @@ import { dirname, join, relative, resolve } from 'node:path'
 
 /** Which room may look into which; `bin` joins the parts, so nobody looks into `bin`. */
 const arrows: Record<string, readonly string[]> = {
-  bin: ['cli', 'core', 'driver', 'gossip', 'ipam', 'kernel', 'modes', 'names', 'store', 'vxlan-fdb'],
+  bin: ['cli', 'cni', 'core', 'driver', 'gossip', 'ipam', 'kernel', 'modes', 'names', 'store', 'vxlan-fdb'],
   cli: ['core'],
   driver: ['core'],
   ipam: ['core'],
+  cni: ['core', 'ipam'],
   modes: ['core'],
   kernel: ['core', 'netlink'],
   store: ['core'],

@@ -3,7 +3,7 @@ import { Refused } from '../../core/errors.ts'
 import type { Underlay } from '../../core/faces.ts'
 import type { PeerTable } from '../../core/peers.ts'
 import type { Log } from '../../core/settle.ts'
-import { mtuOf, watchUnderlay } from '../../kernel/index.ts'
+import { linkOf, watchUnderlay } from '../../kernel/index.ts'
 import type { Cluster } from './index.ts'
 import { Absent, type ClusterSettings } from './settings.ts'
 
@@ -118,18 +118,19 @@ export class Following {
 
 /** This host's side of every tunnel. Absent when no link has one of its addresses. */
 export function underlay({ vteps, vxlanPort, dnsPort }: ClusterSettings): Underlay {
-  const sizes = vteps.map(vtep => {
-    const mtu = mtuOf(vtep)
-    if (mtu === undefined) throw new Absent(`no link of this host has the address ${vtep} of TSNET_VTEP`)
-    return mtu
+  const found = vteps.map(vtep => {
+    const link = linkOf(vtep)
+    if (link === undefined) throw new Absent(`no link of this host has the address ${vtep} of TSNET_VTEP`)
+    return link
   })
   const [ipv4] = vteps.filter(each => !each.includes(':'))
   const [ipv6] = vteps.filter(each => each.includes(':'))
   return {
     ...(ipv4 !== undefined && { ipv4 }),
     ...(ipv6 !== undefined && { ipv6 }),
-    mtu: Math.min(...sizes),
+    mtu: Math.min(...found.map(({ mtu }) => mtu)),
     port: vxlanPort,
+    links: found.map(({ name, prefix }) => ({ name, prefix })),
     ...(dnsPort !== undefined && { names: dnsPort }),
   }
 }

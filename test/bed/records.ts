@@ -9,8 +9,11 @@ import { ownName } from './namespace.ts'
  * `kind id` of every record that a host's tsnetd has written. The daemon lets nobody else at its file, so a copy is read:
  * take it while nothing is being asked of the daemon.
  */
-export function records(host: Host): string[] {
-  const folder = join(host.folder, 'tsnet/records')
+export const records = (host: Host): string[] => recordsIn(join(host.folder, 'tsnet'))
+
+/** The same of a folder that TSNET_STATE names. */
+export function recordsIn(state: string): string[] {
+  const folder = join(state, 'records')
   if (!existsSync(join(folder, 'records.db'))) return []
   const copy = mkdtempSync(join(tmpdir(), ownName('records-')))
   try {

@@ -69,6 +69,7 @@ describe('peers', () => {
     await world.settler.settle({
       networks: [],
       endpoints: [],
+      born: [],
       homes: [],
       places: [],
       members: [],

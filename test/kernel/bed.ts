@@ -23,6 +23,7 @@ export async function liveBed(): Promise<LiveBed> {
   const name = `ts-test-kernel-${process.pid}-${++count}`
   const path = `/run/netns/${name}`
   const logged: string[] = []
+  const containers: string[] = []
   execFileSync('ip', ['netns', 'add', name])
   const run = (program: string, ...args: string[]) =>
     execFileSync('ip', ['netns', 'exec', name, program, ...args], { encoding: 'utf8', stdio: 'pipe' })
@@ -44,10 +45,19 @@ export async function liveBed(): Promise<LiveBed> {
         .find(line => line.includes(` ${name}:`) || line.includes(` ${name}@`))
       return group !== undefined && !group.includes('group 29812')
     },
+    container: async () => {
+      if (containers.length === 0) {
+        containers.push(`${name}-c`)
+        execFileSync('ip', ['netns', 'add', `${name}-c`])
+      }
+      return `${path}-c`
+    },
     firewalls: async () => {
       for (const program of ['iptables-legacy', 'ip6tables-legacy']) run(program, '-L', 'FORWARD')
       for (const program of ['iptables-nft', 'ip6tables-nft']) run(program, '-P', 'FORWARD', 'ACCEPT')
     },
-    dispose: async () => void execFileSync('ip', ['netns', 'del', name]),
+    dispose: async () => {
+      for (const each of [...containers, name]) execFileSync('ip', ['netns', 'del', each])
+    },
   }
 }

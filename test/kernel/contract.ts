@@ -28,6 +28,8 @@ export type Bed = {
   foreignAddress(link: string, address: string): Promise<void>
   /** Whether a link is there, whoever made it. */
   hasLink(name: string): Promise<boolean>
+  /** Path of another namespace, a container's. */
+  container(): Promise<string>
   /** Brings up somebody else's FORWARD chains, one of each kind. */
   firewalls(): Promise<void>
   dispose(): Promise<void>
@@ -406,6 +408,89 @@ export function suite(name: string, factory: () => Promise<Bed>): void {
         }
         await add(vnis, rule, element('vnis', ['4789', '16777215']), element('vnis', ['4790', '1']))
         await assertPresent(vnis, rule, element('vnis', ['4789', '16777215']), element('vnis', ['4790', '1']))
+      })
+    })
+
+    describe('routes', () => {
+      const route: Row = { kind: 'route', to: '10.9.0.0/24', link: 'tsb-1', via: '10.77.0.9' }
+      const six: Row = { kind: 'route', to: 'fd09::/64', link: 'tsb-1', via: 'fd00:77::9' }
+
+      it('are read by key and as a whole, moved and deleted', async () => {
+        await add(bridge, gateway, gateway6, route, six)
+        await assertPresent(route, six)
+        assert.deepEqual(
+          (await owned()).filter(each => each.startsWith('route')),
+          [route, six].map(line).sort(),
+        )
+        const moved = { ...route, via: '10.77.0.8', src: '10.77.0.1' } as Row
+        assert.deepEqual(await apply(step('set', moved, route)), ['ok'])
+        await assertPresent(moved)
+        assert.deepEqual(await apply(step('delete', moved), step('delete', six), step('delete', six)), [
+          'ok',
+          'ok',
+          'ok',
+        ])
+        await assertAbsent(route, six)
+      })
+
+      it('name the errno, and go with their link', async () => {
+        assert.deepEqual(await apply(step('add', route)), ['ENODEV'])
+        await add(bridge, gateway, route)
+        await apply(step('delete', bridge))
+        await assertAbsent(route)
+      })
+    })
+
+    describe('links inside of a container', () => {
+      const mac = '02:42:0a:4d:00:02'
+      const inside = async (): Promise<LinkRow> => ({
+        ...port,
+        peer: {
+          ...{ name: 'eth0', mac, mtu: 1400 },
+          inside: {
+            namespace: await bed.container(),
+            addresses: ['10.77.0.2/24', 'fd00:77::2/64'],
+            routes: [
+              { to: '0.0.0.0/0', via: '10.77.0.1' },
+              { to: '::/0', via: 'fd00:77::1' },
+              { to: '192.0.2.0/24' },
+            ],
+          },
+        },
+      })
+
+      it('are born with all they need', async () => {
+        const row = await inside()
+        await add(bridge, row)
+        const { namespace = '', addresses = [], routes = [] } = row.peer?.inside ?? {}
+        const found = await kernel.look(namespace, 'eth0')
+        assert.deepEqual(
+          { ...found, routes: found?.routes.map(each => JSON.stringify(each)).sort() },
+          {
+            ...{ mac, mtu: 1400, up: true, addresses },
+            routes: routes.map(each => JSON.stringify(each)).sort(),
+          },
+        )
+        assert.equal(await kernel.look(namespace, 'eth1'), undefined)
+      })
+
+      it('refuse a name that is taken, and a namespace that is none', async () => {
+        const row = await inside()
+        await add(bridge, row)
+        assert.deepEqual(await apply(step('add', { ...row, name: 'tsv-2' })), ['EEXIST'])
+      })
+
+      it('go out of sight at once, and only those of the MAC', async () => {
+        const row = await inside()
+        await add(bridge, row)
+        const { namespace = '' } = row.peer?.inside ?? {}
+        await kernel.retire(namespace, 'eth0', '02:00:00:00:00:01')
+        assert.ok(await kernel.look(namespace, 'eth0'))
+        await kernel.retire(namespace, 'eth0', mac)
+        assert.equal(await kernel.look(namespace, 'eth0'), undefined)
+        await kernel.retire(namespace, 'eth0', mac)
+        await kernel.retire('/run/netns/not-there', 'eth0', mac)
+        assert.equal(await kernel.look('/run/netns/not-there', 'eth0'), undefined)
       })
     })
 

@@ -20,6 +20,7 @@ suite('fake', async () => {
     foreignAddress: async (link, address) =>
       void world.addresses.set(`address ${link} ${address}`, { link, address, ours: false }),
     hasLink: async name => world.links.has(name),
+    container: async () => '/run/netns/container',
     firewalls: async () => void world.possible.push(...possible),
     dispose: async () => {},
   }

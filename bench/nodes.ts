@@ -1,0 +1,132 @@
+// Throughput between containers of two nodes, straight and by the tunnel, against the bare link and a bare VXLAN, in turns; 1 stream of TCP.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import {
+  addNamespace,
+  deleteNamespace,
+  inNamespace,
+  netnsPath,
+  onExit,
+  ownName,
+} from '../test/bed/namespace.ts'
+import { until } from '../test/bed/until.ts'
+import { Node, shim } from '../test/cni/node.ts'
+import { Plugin } from '../test/cni/runtime.ts'
+import { rounds } from './rounds.ts'
+import { against, count, print } from './table.ts'
+
+const ROUNDS = count('BENCH_ROUNDS', 5, 1)
+const SECONDS = count('BENCH_SECONDS', 2, 1)
+const router = ownName('bench-router')
+/** The first two share a link, the third is behind a router. */
+const places = { a: '10.77.1.1', b: '10.77.1.2', c: '10.77.2.3' } as const
+type Name = keyof typeof places
+const names = Object.keys(places) as Name[]
+
+async function wire(): Promise<void> {
+  await addNamespace(router)
+  await inNamespace(router, 'sysctl', '-qw', 'net.ipv4.ip_forward=1')
+  for (const subnet of ['1', '2']) {
+    await inNamespace(router, 'ip', 'link', 'add', `br${subnet}`, 'type', 'bridge', 'forward_delay', '0')
+    await inNamespace(router, 'ip', 'address', 'add', `10.77.${subnet}.254/24`, 'dev', `br${subnet}`)
+    await inNamespace(router, 'ip', 'link', 'set', `br${subnet}`, 'up')
+  }
+}
+
+async function started(name: Name, key: string): Promise<Node> {
+  const address = places[name]
+  const subnet = address.split('.')[2] as string
+  const settings = { TSNET_KEY: key, TSNET_JOIN: Object.values(places).join(), TSNET_BIND: address }
+  const node = await Node.bare(`w${name}`, settings)
+  const veth = ['link', 'add', 'name', `w${name}`, 'up', 'master', `br${subnet}`, 'type', 'veth']
+  await inNamespace(router, 'ip', ...veth, 'peer', 'name', 'eth0', 'netns', node.namespace)
+  await node.run('ip', 'address', 'add', `${address}/24`, 'dev', 'eth0')
+  await node.run('ip', 'link', 'set', 'eth0', 'up')
+  await node.run('sysctl', '-qw', 'net.ipv4.ip_forward=1')
+  await node.run('ip', 'route', 'add', 'default', 'via', `10.77.${subnet}.254`)
+  await node.start()
+  return node
+}
+
+/** A VXLAN as anybody would make it by hand, beside tsnet's. */
+async function bare(node: Node, name: Name, other: Name): Promise<void> {
+  const vxlan = [
+    'type',
+    'vxlan',
+    'id',
+    '77',
+    'dstport',
+    '4790',
+    'local',
+    places[name],
+    'remote',
+    places[other],
+  ]
+  await node.run('ip', 'link', 'add', 'bare0', 'mtu', '1450', ...vxlan)
+  await node.run('ip', 'address', 'add', `10.78.0.${name.charCodeAt(0)}/24`, 'dev', 'bare0')
+  await node.run('ip', 'link', 'set', 'bare0', 'up')
+}
+
+const servers: ChildProcess[] = []
+async function serve(namespace: string): Promise<void> {
+  servers.push(spawn('nsenter', [`--net=${netnsPath(namespace)}`, 'iperf3', '-s'], { stdio: 'ignore' }))
+  await until('iperf3 to listen', async () => (await inNamespace(namespace, 'ss', '-ltn')).includes(':5201'))
+}
+
+/** Gbit/s. */
+const sent = (namespace: string, to: string) => async (): Promise<Record<string, number>> => {
+  const text = await inNamespace(namespace, 'iperf3', '-c', to, '-t', String(SECONDS), '-J')
+  return { throughput: JSON.parse(text).end.sum_received.bits_per_second / 1e9 }
+}
+
+async function main(): Promise<void> {
+  const key = randomBytes(32).toString('base64')
+  onExit(() => {
+    for (const each of servers) each.kill()
+  })
+  const nodes: Node[] = []
+  try {
+    await wire()
+    for (const name of names) nodes.push(await started(name, key))
+    await measure(nodes as [Node, Node, Node])
+  } finally {
+    for (const each of servers) each.kill()
+    for (const node of nodes) await node.dispose()
+    await deleteNamespace(router)
+  }
+}
+
+async function measure([a, b, c]: [Node, Node, Node]): Promise<void> {
+  const config = { cniVersion: '1.0.0', name: 'pods', type: 'tsnet-cni' }
+  const pod = async (node: Node) => {
+    const sandbox = await node.sandbox()
+    const { json } = await new Plugin(shim, config, node.namespace, node.env).add(sandbox)
+    return { name: sandbox.name, address: json.ips[0]?.address.split('/')[0] as string }
+  }
+  const [pa, pb, pc] = [await pod(a), await pod(b), await pod(c)]
+  await bare(a, 'a', 'c')
+  await bare(c, 'c', 'a')
+  for (const each of [b.namespace, c.namespace, pb.name, pc.name]) await serve(each)
+  for (const to of [pb, pc])
+    await until(
+      'pods to meet',
+      async () => (await inNamespace(pa.name, 'busybox', 'ping', '-c', '1', '-W', '1', to.address)) !== '',
+    )
+  const seen = await rounds(
+    {
+      link: sent(a.namespace, places.b),
+      straight: sent(pa.name, pb.address),
+      vxlan: sent(a.namespace, '10.78.0.99'),
+      tunnel: sent(pa.name, pc.address),
+    },
+    ROUNDS,
+  )
+  const of = (what: string) => seen[what]?.throughput ?? Number.NaN
+  print('containers of two nodes, Gbit/s', [
+    ['', 'bare', 'containers', 'ratio'],
+    ['straight, by a link', of('link'), of('straight'), against(of('straight') / of('link'), 0.97, 'higher')],
+    ['by VXLAN', of('vxlan'), of('tunnel'), against(of('tunnel') / of('vxlan'), 0.97, 'higher')],
+  ])
+}
+
+await main()

@@ -1,0 +1,90 @@
+import {
+  delRoute,
+  dumpRoutes,
+  getLink,
+  NetlinkError,
+  type Request,
+  type Route,
+  RTNH_F,
+  replaceRoute,
+  type Socket,
+} from '@tsnet/netlink'
+import type { RouteRow, Row } from '../core/rows.ts'
+import type { Links } from './links.ts'
+import { ADDRESS_PROTO } from './names.ts'
+import { about, type Ordered, type Placed } from './order.ts'
+import { failure, type Report, type Room } from './room.ts'
+
+const families = [2, 10]
+
+/** Routes of the main table; ours carry our protocol (`ip route show proto 116`), and nobody else's are looked at. */
+export class Routes implements Room {
+  readonly #socket: Socket
+  readonly #links: Links
+
+  constructor(socket: Socket, links: Links) {
+    this.#socket = socket
+    this.#links = links
+  }
+
+  read(rows: readonly Row[], owned: boolean): Row[] {
+    const asked = new Set(rows.flatMap(row => (row.kind === 'route' ? row.to : [])))
+    if (asked.size === 0 && !owned) return []
+    const found = families.flatMap(family =>
+      this.#socket.dump(dumpRoutes({ family, protocol: ADDRESS_PROTO })),
+    )
+    const names = this.#names(found)
+    return found
+      .filter(({ protocol }) => protocol === ADDRESS_PROTO)
+      .map(route => toRow(route, names))
+      .filter(({ to }) => owned || asked.has(to))
+  }
+
+  #names(routes: readonly Route[]): Map<number, string> {
+    const indexes = [...new Set(routes.flatMap(({ oif }) => oif ?? []))]
+    const links = this.#socket.batch(indexes.map(index => getLink({ index })))
+    return new Map(
+      links.flatMap(link => (link instanceof NetlinkError ? [] : [[link.index, link.name ?? ''] as const])),
+    )
+  }
+
+  apply(steps: Ordered, report: Report): void {
+    const all = about(steps, 'route')
+    if (all.length === 0) return
+    const indexes = this.#links.indexes(new Set(all.map(({ step }) => step.row.link)))
+    const ready = all.filter(({ at, step: { verb, row } }) => {
+      if (verb === 'delete' || indexes.has(row.link)) return true
+      report(at, { code: 'ENODEV', words: `no such link: ${row.link}` })
+      return false
+    })
+    const outcomes = this.#socket.batch(ready.map(({ step }) => request(step, indexes)))
+    ready.forEach(({ at, step: { verb } }, i) => {
+      const error = outcomes[i] instanceof NetlinkError ? outcomes[i] : undefined
+      report(at, error && !(verb === 'delete' && error.code === 'ESRCH') ? failure(error) : undefined)
+    })
+  }
+}
+
+/** The gateway is taken to be on the link, though no address says so. */
+function request(
+  { verb, row: { to, link, via, src } }: Placed<RouteRow>['step'],
+  indexes: ReadonlyMap<string, number>,
+): Request<undefined> {
+  if (verb === 'delete') return delRoute({ to, protocol: ADDRESS_PROTO })
+  const oif = indexes.get(link) as number
+  const source = src === undefined ? {} : { prefsrc: src }
+  return replaceRoute({ to, oif, gateway: via, flags: RTNH_F.ONLINK, protocol: ADDRESS_PROTO, ...source })
+}
+
+function toRow(
+  { dst = '', dstLength, oif = 0, gateway = '', prefsrc }: Route,
+  names: ReadonlyMap<number, string>,
+): RouteRow {
+  return {
+    kind: 'route',
+    to: `${dst}/${dstLength}`,
+    link: names.get(oif) ?? '',
+    via: gateway,
+    ...(prefsrc !== undefined && { src: prefsrc }),
+  }
+}

@@ -1,0 +1,128 @@
+import { contains, host, isDefault, network as networkOf } from '../core/addresses.ts'
+import type { Elsewhere, Mode, Underlay } from '../core/faces.ts'
+import type { Network } from '../core/records.ts'
+import type { Inside, Row, Wanted } from '../core/rows.ts'
+import { bridgeName } from './bridge.ts'
+import { element, must } from './firewall.ts'
+import { digest, familyOf, linkName, overlay } from './overlay.ts'
+import { overlayOptions } from './overlay-options.ts'
+
+/**
+ * A flat network of containers on many nodes. Each node has a bridge, and routes by which the others' containers are reached: straight
+ * where the two nodes share a link, else through a VXLAN port of the bridge. A container has its address alone, with no subnet around
+ * it, so whatever it sends passes its node's IP layer and what hangs there: services, policies, accounting.
+ */
+export const nodes: Mode = {
+  ...overlay,
+  options: (words, network) => ({
+    ...overlayOptions({ ...words, mode: 'overlay' }, network),
+    gateway4: 'nat-unprotected',
+    gateway6: 'nat-unprotected',
+    // Past the bridge is past the services.
+    shortcut: false,
+  }),
+  network: (network, self) => networkRows(network, self),
+  endpoint: (network, endpoint, self) => overlay.endpoint(network, endpoint, self).map(alone),
+  elsewhere: {
+    links: network => overlay.elsewhere?.links(network) ?? [],
+    remote: remoteRows,
+    holder: holderRows,
+  },
+}
+
+function networkRows(network: Network, self: Underlay | undefined): Wanted[] {
+  const name = bridgeName(network)
+  const mac = self && { mac: macOf(network, (self.ipv4 ?? self.ipv6) as string) }
+  const rows = overlay.network(network, self).flatMap(({ row }): Row[] => {
+    if (row.kind === 'link' && row.name === name) return [{ ...row, ...mac }]
+    // With br_netfilter a packet to a service leaves by the tunnel in the name of the container's MAC. Only members are heard (`tunnel`).
+    if (row.kind === 'link' && row.type === 'vxlan') return [{ ...row, locked: false }]
+    // All nodes have this address: none may call itself by it where others see it.
+    if (row.kind === 'address' && !row.address.includes(':')) return [{ ...row, scope: 'link' }]
+    // The answer of a neighbour comes back through us by itself, so a service can tell who asked.
+    return row.kind === 'element' && /^subnets[46]$/.test(row.set) ? [] : [row]
+  })
+  const pools = (family: 4 | 6) => network[`ipv${family}`].map(({ pool }) => element(`pods${family}`, [pool]))
+  return [...rows, ...pools(4), ...pools(6), ...hostRows(network, name)].map(must)
+}
+
+/** What comes in through the tunnel may go back by the nodes' own link. */
+function hostRows({ ipv4 }: Network, bridge: string): Row[] {
+  const set = (key: string, value: string): Row => ({
+    kind: 'sysctl',
+    key: `net/ipv4/conf/${bridge}/${key}`,
+    value,
+  })
+  return ipv4.length > 0 ? [set('send_redirects', '0'), set('rp_filter', '2')] : []
+}
+
+/** The container's end: its address alone, and a way to the gateway that isn't in its subnet. */
+function alone(wanted: Wanted): Wanted {
+  const { row } = wanted
+  if (row.kind !== 'link' || !row.peer?.inside) return wanted
+  const { addresses, routes } = row.peer.inside
+  const gateways = routes
+    .filter(isDefault)
+    .flatMap(({ via }) => (via === undefined ? [] : { to: whole(via) }))
+  const inside: Inside = {
+    ...row.peer.inside,
+    addresses: addresses.map(each => whole(host(each))),
+    routes: [...gateways, ...routes],
+  }
+  return { ...wanted, row: { ...row, peer: { ...row.peer, inside } } }
+}
+
+const whole = (address: string) => `${address}/${address.includes(':') ? 128 : 32}`
+
+/** MAC of a node's bridge: every node can tell those of all. */
+function macOf(network: Network, vtep: string): string {
+  const bytes = digest(`node ${vtep} of ${network.shared ?? network.id}`).subarray(0, 4)
+  return ['02', '75', ...[...bytes].map(byte => byte.toString(16).padStart(2, '0'))].join(':')
+}
+
+/** What a node goes by at the other end of the tunnel; its tunnel end point where that is of the same family. */
+function hopOf(network: Network, vtep: string, family: 4 | 6): string {
+  if (familyOf(vtep) === family) return vtep
+  const bytes = digest(`hop ${vtep} of ${network.shared ?? network.id}`)
+  return family === 4
+    ? `169.254.${bytes[0]}.${bytes[1]}`
+    : `fe80::75:${bytes.subarray(0, 2).toString('hex')}:${bytes.subarray(2, 4).toString('hex')}`
+}
+
+/** The link that the other node is on, too. */
+function sharedLink({ links = [] }: Underlay, vtep: string, family: 4 | 6): string | undefined {
+  if (familyOf(vtep) !== family) return undefined
+  const found = links.find(({ prefix }) => familyOf(prefix) === family && contains(networkOf(prefix), vtep))
+  return found?.name
+}
+
+function remoteRows(...[network, { addresses, vtep }, self]: Parameters<Elsewhere['remote']>): Row[] {
+  return addresses.map((address): Row => {
+    const family = familyOf(address)
+    const src = family === 4 ? self.ipv4 : self.ipv6
+    const link = sharedLink(self, vtep, family)
+    const way =
+      link !== undefined
+        ? { link, via: vtep }
+        : { link: bridgeName(network), via: hopOf(network, vtep, family) }
+    return { kind: 'route', to: whole(address), ...way, ...(src !== undefined && { src }) }
+  })
+}
+
+function holderRows(...[network, vtep, self]: Parameters<Elsewhere['holder']>): Row[] {
+  const family = familyOf(vtep)
+  if ((family === 4 ? self.ipv4 : self.ipv6) === undefined) return []
+  const mac = macOf(network, vtep)
+  const families = ([4, 6] as const).filter(each => network[`ipv${each}`].length > 0)
+  return [
+    { kind: 'fdb', link: linkName(network, family), mac, to: vtep },
+    ...families.map(
+      (each): Row => ({
+        kind: 'neighbour',
+        link: bridgeName(network),
+        address: hopOf(network, vtep, each),
+        mac,
+      }),
+    ),
+  ]
+}
