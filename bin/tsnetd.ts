@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { constants, hostname, networkInterfaces, setPriority } from 'node:os'
 import { dirname } from 'node:path'
@@ -26,14 +25,15 @@ import type { Moves } from './cluster/others.ts'
 import { telling } from './cluster/own.ts'
 import { clusterSettings, readPort } from './cluster/settings.ts'
 import { Doorbell } from './doorbell.ts'
+import { machineId } from './machine.ts'
 import { docker } from './mirror/docker.ts'
 import { Mirror } from './mirror/index.ts'
 import { engine as dockerNames } from './names/docker.ts'
 import { Names } from './names/index.ts'
 import { Desk } from './operator.ts'
 import { Reconciler } from './reconcile.ts'
-import { serve } from './serve.ts'
-import { readSettings } from './settings.ts'
+import { type Served, serve } from './serve.ts'
+import { list, readSettings } from './settings.ts'
 
 /** The daemon: the only place where the real parts meet. Runs until SIGTERM or SIGINT. */
 async function main(): Promise<void> {
@@ -85,7 +85,7 @@ async function main(): Promise<void> {
     store: settler.store,
     clock: Date.now,
     routes: async () => linkSubnets(),
-    seed: machineId(),
+    seed: await machineId(store),
     portion: pool => following?.cluster?.portion(pool),
   })
 
@@ -135,12 +135,7 @@ async function main(): Promise<void> {
   }
 
   const reconciler = new Reconciler({ socket: settings.docker, engine, ipam, log, now: Date.now })
-  const methods = { ...driverMethods(engine, { scope: 'local' }), ...ipamMethods(ipam) }
-  const server = await serve({
-    path: settings.socket,
-    methods: noticed(methods, () => reconciler.touch()),
-    log,
-  })
+  const methods = { ...driverMethods(engine, { scope: settings.scope }), ...ipamMethods(ipam) }
   const desk = new Desk({
     version: manifest.version,
     started,
@@ -153,6 +148,10 @@ async function main(): Promise<void> {
     name: hostname(),
   })
   const api = await serve({ path: settings.api, methods: cliMethods(desk), log })
+  const asked = noticed(methods, () => reconciler.touch())
+  const servers: Served[] = []
+  // Docker looks for a plugin's last one to tell that the plugin is ready.
+  for (const path of list(settings.socket)) servers.push(await serve({ path, methods: asked, log }))
   reconciler.start()
   mirror?.start()
   names?.start()
@@ -163,7 +162,7 @@ async function main(): Promise<void> {
     mirror?.close()
     names?.close()
     doorbell.close()
-    await Promise.all([server.close(), api.close()])
+    await Promise.all([...servers, api].map(server => server.close()))
     await following?.close()
     await kernel.close()
     await store.close()
@@ -215,14 +214,6 @@ const isNamespace = (path: string) =>
     ({ type }) => type === NSFS,
     () => false,
   )
-
-function machineId(): string {
-  try {
-    return readFileSync('/etc/machine-id', 'utf8').trim()
-  } catch {
-    return 'no machine-id'
-  }
-}
 
 main().catch((error: unknown) => {
   process.stderr.write(`tsnetd: ${error instanceof Error ? error.message : String(error)}\n`)

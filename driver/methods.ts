@@ -23,7 +23,11 @@ export function driverMethods(networks: Networks, { scope }: DriverSettings): Me
     },
 
     'NetworkDriver.GetCapabilities': {
-      run: () => ({ Scope: scope, ConnectivityScope: scope, GwAllocChecker: true }),
+      // All that a managed plugin hears of Docker's start.
+      run: () => {
+        networks.activated()
+        return { Scope: scope, ConnectivityScope: scope, GwAllocChecker: true }
+      },
     },
 
     'NetworkDriver.GwAllocCheck': method(shapes.GwAllocCheck, request => skipGateway(request.Options)),

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { isIP } from 'node:net'
 import { Refused } from '../../core/errors.ts'
 import type { Endpoint } from '../../gossip/index.ts'
-import type { Settings } from '../settings.ts'
+import { list, type Settings } from '../settings.ts'
 
 /** How this host meets the others. */
 export type ClusterSettings = {
@@ -37,12 +37,6 @@ export async function clusterSettings(settings: Settings): Promise<ClusterSettin
   const dns = settings.dns === 'off' ? {} : { dnsPort: readPort('TSNET_DNS', settings.dns) }
   return { bind, vteps: readEnds(vteps), vxlanPort, seeds, keys, ...dns }
 }
-
-const list = (text: string) =>
-  text
-    .split(',')
-    .map(each => each.trim())
-    .filter(each => each !== '')
 
 /** Refused for what is no key. */
 export function readKey(text: string): Buffer {
