@@ -4,10 +4,10 @@ import { join, resolve } from 'node:path'
 import { download } from '../../rootfs/debian.ts'
 import { run } from './run.ts'
 
-/** Docker engines the tests run on, by the release that the project promises to work with. */
-export type EngineName = '20.10' | '28.5'
+/** Docker engines the tests run on, by the release that the project promises to work with; 26.1 only when asked for. */
+export type EngineName = '20.10' | '26.1' | '28.5'
 
-const suites: Record<EngineName, string> = { '20.10': 'bookworm', '28.5': 'sid' }
+const suites: Record<EngineName, string> = { '20.10': 'bookworm', '26.1': 'trixie', '28.5': 'sid' }
 
 // libstdc++6 is for the node that runs tsnetd inside the emulated host.
 const packages = (
@@ -16,7 +16,11 @@ const packages = (
 ).split(' ')
 
 // docker.io is the engine alone in newer releases; the older one's docker-compose is the old Python program.
-const extra: Record<string, string[]> = { bookworm: [], sid: ['docker-cli', 'docker-compose'] }
+const extra: Record<string, string[]> = {
+  bookworm: [],
+  trixie: ['docker-cli', 'docker-compose'],
+  sid: ['docker-cli', 'docker-compose'],
+}
 
 const cache = resolve(import.meta.dirname, '../../.cache/engines')
 
