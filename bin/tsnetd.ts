@@ -34,6 +34,7 @@ import { Desk } from './operator.ts'
 import { Reconciler } from './reconcile.ts'
 import { type Served, serve } from './serve.ts'
 import { list, readSettings } from './settings.ts'
+import { SwarmNodes } from './swarm.ts'
 
 /** The daemon: the only place where the real parts meet. Runs until SIGTERM or SIGINT. */
 async function main(): Promise<void> {
@@ -135,7 +136,10 @@ async function main(): Promise<void> {
   }
 
   const reconciler = new Reconciler({ socket: settings.docker, engine, ipam, log, now: Date.now })
-  const methods = { ...driverMethods(engine, { scope: settings.scope }), ...ipamMethods(ipam) }
+  const { scope } = settings
+  const greet = (addresses: readonly string[]) => among?.greet(addresses) ?? false
+  const nodes = new SwarmNodes({ socket: settings.docker, greet, log })
+  const methods = { ...driverMethods(engine, { scope, nodes }), ...ipamMethods(ipam) }
   const desk = new Desk({
     version: manifest.version,
     started,
@@ -153,12 +157,14 @@ async function main(): Promise<void> {
   // Docker looks for a plugin's last one to tell that the plugin is ready.
   for (const path of list(settings.socket)) servers.push(await serve({ path, methods: asked, log }))
   reconciler.start()
+  if (scope === 'global') nodes.start()
   mirror?.start()
   names?.start()
   log.info({ socket: settings.socket, state: settings.state }, 'tsnetd serves')
 
   const end = async () => {
     reconciler.close()
+    nodes.close()
     mirror?.close()
     names?.close()
     doorbell.close()

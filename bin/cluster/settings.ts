@@ -28,7 +28,7 @@ export async function clusterSettings(settings: Settings): Promise<ClusterSettin
   const keys = list(settings.key).map(readKey)
   if (keys.length === 0)
     throw new Refused(
-      'TSNET_JOIN needs TSNET_KEY, the same on every host: `openssl rand -base64 32` makes one',
+      `${settings.join ? 'TSNET_JOIN' : 'TSNET_SCOPE=global'} needs TSNET_KEY, the same on every host: \`openssl rand -base64 32\` makes one`,
     )
   const seeds = list(settings.join).map(text => readEndpoint('TSNET_JOIN', text))
   const bind = settings.bind ? readEndpoint('TSNET_BIND', settings.bind) : await wayOut()
