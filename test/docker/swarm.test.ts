@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Host, image, startHost } from '../bed/host.ts'
 import { type Registry, registryAddress, startRegistry } from '../bed/registry.ts'
@@ -72,18 +73,21 @@ if (driver === 'tsnet')
         return found.flat()
       }
 
-      async function serving(service: string, count: number, deadline = MOVED): Promise<Container[]> {
-        const found = await until(
-          `${count} tasks of ${service}`,
+      /** As many tasks of a service, all of them serving and on a network; one may be replaced by another while it is looked at. */
+      const serving = (service: string, network: string, count: number): Promise<Container[]> =>
+        until(
+          `${count} tasks of ${service} on ${network}`,
           async () => {
-            const now = await tasks(service)
-            return now.length === count ? now : undefined
+            const found = await tasks(service)
+            if (found.length !== count) return undefined
+            for (const each of found) {
+              await each.address(network)
+              await each.serves()
+            }
+            return found
           },
-          { deadline, every: 300 },
+          { deadline: MOVED, every: 300 },
         )
-        await Promise.all(found.map(each => each.serves()))
-        return found
-      }
 
       /** Every one reaches every one, by address, on one network. */
       async function meet(all: readonly Container[], network: string): Promise<void> {
@@ -119,7 +123,7 @@ if (driver === 'tsnet')
           'shop',
         )
         await service('web', '--mode=global', '--network=shop')
-        const all = await serving('web', COUNT)
+        const all = await serving('web', 'shop', COUNT)
         await meet(all, 'shop')
         const [first] = all as [Container]
         const { stdout } = await first.attempt(['nslookup', '-type=a', 'tasks.web', '127.0.0.11'])
@@ -155,27 +159,39 @@ if (driver === 'tsnet')
       it('adds a network to a service that runs, and drains a node', async () => {
         await manager().docker('network', 'create', '--driver', name, '--subnet', '10.92.0.0/16', 'barn')
         await service('api', '--replicas=3', '--network=shop')
-        await serving('api', 3)
+        await serving('api', 'shop', 3)
         await manager().docker('service', 'update', '--detach', '--quiet', '--network-add=barn', 'api')
-        const both = async () => {
-          const all = await serving('api', 3)
-          for (const each of all) await each.address('barn')
-          return all
-        }
-        await eventually(async () => void (await both()), MOVED)
-        await meet(await both(), 'barn')
+        await meet(await serving('api', 'barn', 3), 'barn')
         const nodes = (await manager().docker('node', 'ls', '--format', '{{.ID}} {{.Self}}')).split('\n')
         const other = nodes.find(line => line.endsWith('false'))?.split(' ')[0] ?? ''
         await manager().docker('node', 'update', '--availability=drain', other)
-        await serving('web', COUNT - 1)
-        await meet(await serving('api', 3), 'barn')
+        await serving('web', 'shop', COUNT - 1)
+        await meet(await serving('api', 'barn', 3), 'barn')
         await manager().docker('node', 'update', '--availability=active', other)
-        await serving('web', COUNT)
+        await serving('web', 'shop', COUNT)
         await manager().docker('service', 'rm', 'api')
       })
 
+      it('runs the stack of deploy/stack.yaml', async () => {
+        const stack = await readFile(join(project, 'deploy/stack.yaml'), 'utf8')
+        const file = join(manager().folder, 'stack.yaml')
+        await writeFile(file, stack.replaceAll('image: busybox', `image: ${box}`))
+        await manager().docker('stack', 'deploy', '--compose-file', file, 'sample')
+        await until(
+          'the probes to have reached the web',
+          async () => {
+            const told = await manager().docker('service', 'logs', '--raw', 'sample_probe')
+            return told.match(/^reached web$/gm)?.length === 2
+          },
+          { deadline: MOVED, every: 500 },
+        )
+        const page = `http://${addressOf(1)}:8080/hostname`
+        assert.notEqual(await net.outside.exec('busybox', 'wget', '-q', '-O', '-', page), '')
+        await manager().docker('stack', 'rm', 'sample')
+      })
+
       it('loses any node, the leader too, and nothing lasts of it', async () => {
-        const others = (await serving('web', COUNT)).filter(each => each.host !== manager())
+        const others = (await serving('web', 'shop', COUNT)).filter(each => each.host !== manager())
         const [one, two] = others as [Container, Container]
         const flow = pinging(one, await two.address('shop'))
         await during([flow], async () => {
@@ -199,11 +215,11 @@ if (driver === 'tsnet')
             ],
             ...['--replicas=2', box],
           )
-          await meet(await serving('new', 2), 'yard')
+          await meet(await serving('new', 'yard', 2), 'yard')
         })
         await hostAt(0).boot()
         await hostAt(0).dockerd.start(hostAt(0).holder)
-        await meet(await serving('web', COUNT), 'shop')
+        await meet(await serving('web', 'shop', COUNT), 'shop')
       })
 
       it('leaves nothing on any node', async () => {
