@@ -31,6 +31,7 @@ import { Mirror } from './mirror/index.ts'
 import { engine as dockerNames } from './names/docker.ts'
 import { Names } from './names/index.ts'
 import { Desk } from './operator.ts'
+import { pluginName } from './plugin.ts'
 import { Reconciler } from './reconcile.ts'
 import { type Served, serve } from './serve.ts'
 import { list, readSettings } from './settings.ts'
@@ -101,6 +102,7 @@ async function main(): Promise<void> {
   if (isMember) {
     mirror = new Mirror({
       docker: docker(settings.docker),
+      driver: () => pluginName(settings.docker),
       store,
       spans,
       vniOf,
