@@ -76,7 +76,7 @@ dist/plugin/config.json: dist/tsnetd config.json $(wildcard rootfs/*)
 plugin: rootfs
 	docker plugin create $(PLUGIN) dist/plugin
 
-test: check all
+test: check all rootfs
 	$(call install,$(to_run) $(to_test))
 	$(mocha) 'test/**/*.test.ts'
 
@@ -86,7 +86,7 @@ test-quick: check all
 	$(mocha) --ignore 'test/docker/**' 'test/**/*.test.ts'
 
 # Those on real engines alone. TSNET_CONTAINERS=200 and TSNET_KILLS=100 make crowd and storm as large as the project promises.
-test-docker: all
+test-docker: all rootfs
 	$(call install,$(to_run) $(to_test))
 	$(mocha) 'test/docker/*.test.ts'
 
