@@ -44,7 +44,7 @@ async function main(): Promise<void> {
   const started = Date.now()
   const settings = readSettings(process.argv.slice(2), process.env)
   const log = pino({ level: settings.log, base: null })
-  const isMember = settings.key !== '' || settings.join !== ''
+  const isMember = settings.key !== '' || settings.join !== '' || settings.scope === 'global'
   const disk = openStore(settings.state)
   if (disk.complaint) log.error(disk.complaint)
   let following: Following | undefined
@@ -139,7 +139,7 @@ async function main(): Promise<void> {
 
   const reconciler = new Reconciler({ socket: settings.docker, engine, ipam, log, now: Date.now })
   const { scope } = settings
-  const greet = (addresses: readonly string[]) => among?.greet(addresses) ?? false
+  const greet = (addresses: readonly string[]) => following?.cluster?.greet(addresses) ?? false
   const nodes = new SwarmNodes({ socket: settings.docker, greet, log })
   const methods = { ...driverMethods(engine, { scope, nodes }), ...ipamMethods(ipam) }
   const desk = new Desk({
