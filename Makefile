@@ -3,10 +3,13 @@
 # make test   installs what the tests need and runs the tests, on real Docker engines, 20.10 and 28.5, too: the first run fetches them
 #             (700 MB unpacked, into .cache/)
 # make test-quick, make test-docker   those without and those with Docker engines
+# make rootfs   assembles dist/plugin, which `docker plugin create` takes; make plugin makes the managed plugin from it
 # make bench  prints ratios against the peers
 
 node := node_modules/.bin/node
 mocha := $(node) node_modules/mocha/bin/mocha.js
+# Name of the managed plugin that `make plugin` makes.
+PLUGIN ?= tsnet
 sources := $(shell find bin cli cni core driver gossip ipam kernel modes names netlink store vxlan-fdb -name '*.ts' -not -path '*/node_modules/*')
 
 # Debian packages of the commands that are missing here: `command:package` pairs.
@@ -25,7 +28,7 @@ define install
 	  apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$packages; }
 endef
 
-.PHONY: all run test test-quick test-docker check bench clean
+.PHONY: all run rootfs plugin test test-quick test-docker check bench clean
 all: dist/tsnetd dist/tsnet dist/tsnet-cni
 
 # `npm ci` refuses a lock file without the packages of platforms that the registry at hand doesn't offer.
@@ -44,7 +47,7 @@ absent := $(addsuffix =./bin/absent.cjs,$(addprefix --alias:,iconv-lite ssh2 @gr
 dist/tsnetd: $(sources) bin/launcher bin/absent.cjs netlink/dist/netlink.node dist/node
 	@mkdir -p dist
 	node_modules/.bin/esbuild tsnetd=bin/tsnetd.ts kernel-worker=kernel/worker.ts --bundle --minify-syntax --minify-whitespace --platform=node --format=esm --target=node26 \
-	  --outdir=dist --log-level=warning --legal-comments=linked $(absent) \
+	  --outdir=dist --metafile=dist/bundle.json --log-level=warning --legal-comments=linked $(absent) \
 	  --banner:js="import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);"
 	@install netlink/dist/netlink.node dist/
 	@install bin/launcher $@
@@ -81,7 +84,15 @@ run: all
 	@command -v dockerd >/dev/null || [ -S /var/run/docker.sock ] || { echo "Docker is missing: get it with 'apt-get install docker.io', then 'make run' again." >&2; exit 1; }
 	exec dist/tsnetd
 
-test: check all
+# Debian's packages, pinned in rootfs/packages.*.txt, come from the mirror that this machine's apt uses.
+rootfs: dist/plugin/config.json
+dist/plugin/config.json: dist/tsnetd config.json $(wildcard rootfs/*)
+	$(node) rootfs/build.ts
+
+plugin: rootfs
+	docker plugin create $(PLUGIN) dist/plugin
+
+test: check all rootfs
 	$(call install,$(to_run) $(to_test))
 	$(mocha) 'test/**/*.test.ts'
 
@@ -91,7 +102,7 @@ test-quick: check all
 	$(mocha) --ignore 'test/docker/**' 'test/**/*.test.ts'
 
 # Those on real engines alone. TSNET_CONTAINERS=200 and TSNET_KILLS=100 make crowd and storm as large as the project promises.
-test-docker: all
+test-docker: all rootfs
 	$(call install,$(to_run) $(to_test))
 	$(mocha) 'test/docker/*.test.ts'
 

@@ -8,7 +8,7 @@ export const settings = {
   socket: {
     env: 'TSNET_SOCKET',
     fallback: '/run/docker/plugins/tsnet.sock',
-    meaning: 'where Docker finds the driver',
+    meaning: 'where Docker finds the driver, comma separated',
   },
   api: {
     env: 'TSNET_API',
@@ -16,6 +16,12 @@ export const settings = {
     meaning: 'where tsnet and tsnet-cni find the daemon',
   },
   state: { env: 'TSNET_STATE', fallback: '/var/lib/tsnet', meaning: 'folder of the durable records' },
+  scope: {
+    env: 'TSNET_SCOPE',
+    fallback: 'local',
+    meaning: "`global` makes networks Swarm's, on all nodes; only as a managed plugin",
+    allowed: ['local', 'global'],
+  },
   docker: {
     env: 'TSNET_DOCKER',
     fallback: '/var/run/docker.sock',
@@ -57,7 +63,14 @@ export const settings = {
   },
 } as const satisfies Record<string, Setting>
 
-export type Settings = Record<keyof typeof settings, string>
+export type Settings = Omit<Record<keyof typeof settings, string>, 'scope'> & { scope: 'local' | 'global' }
+
+/** The parts of a setting that may have several. */
+export const list = (text: string): string[] =>
+  text
+    .split(',')
+    .map(each => each.trim())
+    .filter(each => each !== '')
 
 /** Flags win over the environment, the environment over the defaults; throws Refused naming what is unknown. */
 export function readSettings(
@@ -71,7 +84,7 @@ export function readSettings(
       throw new Refused(`${setting.env} can't be "${value}": it has to be ${setting.allowed.join(', ')}`)
     return [name, value]
   })
-  return Object.fromEntries(entries)
+  return Object.fromEntries(entries) as Settings
 }
 
 function parse(args: readonly string[]): Record<string, string | undefined> {

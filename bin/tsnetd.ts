@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { constants, hostname, networkInterfaces, setPriority } from 'node:os'
 import { dirname, join } from 'node:path'
 import { pino } from 'pino'
@@ -25,15 +24,18 @@ import type { Moves } from './cluster/others.ts'
 import { telling } from './cluster/own.ts'
 import { clusterSettings, readPort } from './cluster/settings.ts'
 import { Doorbell } from './doorbell.ts'
+import { machineId } from './machine.ts'
 import { docker } from './mirror/docker.ts'
 import { Mirror } from './mirror/index.ts'
 import { engine as dockerNames } from './names/docker.ts'
 import { Names } from './names/index.ts'
 import { Desk } from './operator.ts'
+import { pluginName } from './plugin.ts'
 import { isNamespace, openPods } from './pods.ts'
 import { Reconciler } from './reconcile.ts'
-import { serve } from './serve.ts'
-import { readSettings } from './settings.ts'
+import { type Served, serve } from './serve.ts'
+import { list, readSettings } from './settings.ts'
+import { SwarmNodes } from './swarm.ts'
 
 /** The daemon: the only place where the real parts meet. Runs until SIGTERM or SIGINT. */
 async function main(): Promise<void> {
@@ -42,7 +44,7 @@ async function main(): Promise<void> {
   const started = Date.now()
   const settings = readSettings(process.argv.slice(2), process.env)
   const log = pino({ level: settings.log, base: null })
-  const isMember = settings.key !== '' || settings.join !== ''
+  const isMember = settings.key !== '' || settings.join !== '' || settings.scope === 'global'
   const disk = openStore(settings.state)
   if (disk.complaint) log.error(disk.complaint)
   let following: Following | undefined
@@ -95,7 +97,7 @@ async function main(): Promise<void> {
     store: settler.store,
     clock: Date.now,
     routes: async () => linkSubnets(),
-    seed: machineId(),
+    seed: await machineId(store),
     portion: pool => following?.cluster?.portion(pool),
   })
 
@@ -110,6 +112,7 @@ async function main(): Promise<void> {
   if (isMember) {
     mirror = new Mirror({
       docker: docker(settings.docker),
+      driver: () => pluginName(settings.docker),
       store,
       spans,
       vniOf,
@@ -145,12 +148,10 @@ async function main(): Promise<void> {
   }
 
   const reconciler = new Reconciler({ socket: settings.docker, engine, ipam, log, now: Date.now })
-  const methods = { ...driverMethods(engine, { scope: 'local' }), ...ipamMethods(ipam) }
-  const server = await serve({
-    path: settings.socket,
-    methods: noticed(methods, () => reconciler.touch()),
-    log,
-  })
+  const { scope } = settings
+  const greet = (addresses: readonly string[]) => following?.cluster?.greet(addresses) ?? false
+  const nodes = new SwarmNodes({ socket: settings.docker, greet, log })
+  const methods = { ...driverMethods(engine, { scope, nodes }), ...ipamMethods(ipam) }
   const spool = join(dirname(settings.api), 'spool')
   const pods = await openPods({ spool, engine, ipam, shares: isMember, log })
   const desk = new Desk({
@@ -166,18 +167,24 @@ async function main(): Promise<void> {
   })
   const api = await serve({ path: settings.api, methods: { ...cliMethods(desk), ...pods.methods }, log })
   await pods.start()
+  const asked = noticed(methods, () => reconciler.touch())
+  const servers: Served[] = []
+  // Docker looks for a plugin's last one to tell that the plugin is ready.
+  for (const path of list(settings.socket)) servers.push(await serve({ path, methods: asked, log }))
   reconciler.start()
+  if (scope === 'global') nodes.start()
   mirror?.start()
   names?.start()
   log.info({ socket: settings.socket, state: settings.state }, 'tsnetd serves')
 
   const end = async () => {
     reconciler.close()
+    nodes.close()
     mirror?.close()
     names?.close()
     doorbell.close()
     pods.close()
-    await Promise.all([server.close(), api.close()])
+    await Promise.all([...servers, api].map(server => server.close()))
     await following?.close()
     await kernel.close()
     await store.close()
@@ -219,14 +226,6 @@ function noticed(methods: MethodTable, notice: () => void): MethodTable {
 /** Subnets that this host's links are in: pools that we choose keep clear of them. */
 function linkSubnets(): string[] {
   return Object.values(networkInterfaces()).flatMap(links => links?.flatMap(link => link.cidr ?? []) ?? [])
-}
-
-function machineId(): string {
-  try {
-    return readFileSync('/etc/machine-id', 'utf8').trim()
-  } catch {
-    return 'no machine-id'
-  }
 }
 
 main().catch((error: unknown) => {

@@ -1,10 +1,22 @@
 import type { Networks } from '../core/faces.ts'
 import { type MethodTable, method } from '../core/methods.ts'
 import * as shapes from './shapes.ts'
-import { endpointSpec, joinAnswer, networkSpec, portRequests, skipGateway } from './translate.ts'
+import {
+  allocated,
+  endpointSpec,
+  joinAnswer,
+  networkSpec,
+  otherNode,
+  portRequests,
+  skipGateway,
+} from './translate.ts'
 
 /** `scope` is what Docker shows: `global` makes it a Swarm driver, whose leader calls AllocateNetwork. */
-export type DriverSettings = { scope: 'local' | 'global' }
+export type DriverSettings = {
+  scope: 'local' | 'global'
+  /** Hears of the other nodes of the Swarm, by address. */
+  nodes?: { came(address: string): void; went(address: string): void }
+}
 
 /**
  * Docker's network driver, as a legacy and as a managed plugin (which never gets Plugin.Activate).
@@ -13,7 +25,7 @@ export type DriverSettings = { scope: 'local' | 'global' }
  * RevokeExternalConnectivity is forgotten after a restart) or for what we never knew: Leave and DeleteEndpoint each take
  * away all that came after CreateEndpoint, and nothing to do is a success.
  */
-export function driverMethods(networks: Networks, { scope }: DriverSettings): MethodTable {
+export function driverMethods(networks: Networks, { scope, nodes }: DriverSettings): MethodTable {
   return {
     'Plugin.Activate': {
       run: () => {
@@ -23,13 +35,17 @@ export function driverMethods(networks: Networks, { scope }: DriverSettings): Me
     },
 
     'NetworkDriver.GetCapabilities': {
-      run: () => ({ Scope: scope, ConnectivityScope: scope, GwAllocChecker: true }),
+      // All that a managed plugin hears of Docker's start.
+      run: () => {
+        networks.activated()
+        return { Scope: scope, ConnectivityScope: scope, GwAllocChecker: true }
+      },
     },
 
     'NetworkDriver.GwAllocCheck': method(shapes.GwAllocCheck, request => skipGateway(request.Options)),
 
     'NetworkDriver.AllocateNetwork': method(shapes.AllocateNetwork, request => ({
-      Options: request.Options ?? {},
+      Options: allocated(request.Options ?? {}),
     })),
 
     'NetworkDriver.FreeNetwork': method(shapes.OneNetwork, () => undefined),
@@ -70,7 +86,13 @@ export function driverMethods(networks: Networks, { scope }: DriverSettings): Me
       networks.unpublish(request.EndpointID),
     ),
 
-    'NetworkDriver.DiscoverNew': method(shapes.Discover, () => undefined),
-    'NetworkDriver.DiscoverDelete': method(shapes.Discover, () => undefined),
+    'NetworkDriver.DiscoverNew': method(shapes.Discover, request => {
+      const address = otherNode(request)
+      if (address) nodes?.came(address)
+    }),
+    'NetworkDriver.DiscoverDelete': method(shapes.Discover, request => {
+      const address = otherNode(request)
+      if (address) nodes?.went(address)
+    }),
   }
 }

@@ -89,7 +89,10 @@ export const OneNetwork = network
 export const OneEndpoint = endpoint
 
 /** DiscoverNew, DiscoverDelete. Type 1 is a node; keys (2, 3) are never sent to remote drivers. */
-export const Discover = z.object({ DiscoveryType: z.int() })
+export const Discover = z.object({
+  DiscoveryType: z.int(),
+  DiscoveryData: z.looseObject({ Address: z.string().nullish(), Self: z.boolean().nullish() }).nullish(),
+})
 
 export type NetworkOptions = z.infer<typeof networkOptions>
 export type PortMap = z.infer<typeof portMap>

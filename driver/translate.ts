@@ -131,3 +131,22 @@ export function skipGateway(options: shapes.NetworkOptions): { SkipIPv4: boolean
     SkipIPv6: word('gateway_mode_ipv6') === 'isolated',
   }
 }
+
+/**
+ * What the nodes of a Swarm get of a network's options: exactly what is answered here. A network of all nodes is an overlay unless it was
+ * said to be something else, and its addresses are given by the Swarm's leader alone.
+ */
+export function allocated(options: Readonly<Record<string, string>>): Record<string, string> {
+  const { mode = 'overlay' } = options
+  return { ...options, mode, ...(mode === 'overlay' && { addresses: 'manual' }) }
+}
+
+/** The address of another node that came or went; undefined for this node itself. */
+export function otherNode({
+  DiscoveryType,
+  DiscoveryData,
+}: Request<typeof shapes.Discover>): string | undefined {
+  return (DiscoveryType === NODE && !DiscoveryData?.Self && DiscoveryData?.Address) || undefined
+}
+
+const NODE = 1

@@ -1,11 +1,15 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import type { Row, SysctlRow } from '../core/rows.ts'
 import type { Ordered } from './order.ts'
 import { about } from './order.ts'
 import { failure, type Report, type Room } from './room.ts'
 
+/** Docker mounts /proc/sys read-only for a managed plugin, whose config.json brings the host's own here. */
+const ASIDE = '/host/proc/sys'
+const root = existsSync(`${ASIDE}/net`) ? ASIDE : '/proc/sys'
+
 /** A sysctl's file; /proc/sys/net shows the namespace of the thread that opens it. */
-const file = (key: string) => `/proc/sys/${key}`
+const file = (key: string) => `${root}/${key}`
 
 /** The value with single spaces between its words; undefined when there is no such sysctl here. */
 export function sysctl(key: string): string | undefined {

@@ -165,6 +165,16 @@ export class Cluster {
     this.write([this.#host()])
   }
 
+  /** Joins the hosts at these addresses that aren't members yet, at this host's own port. Tells whether this one is alone. */
+  greet(addresses: readonly string[]): boolean {
+    const { bind } = this.#parts.settings
+    const alive = this.#agent.members().filter(({ status }) => status === 'alive' || status === 'suspect')
+    const members = new Set(alive.map(({ endpoint }) => endpoint.address))
+    const missing = addresses.filter(each => each !== bind.address && !members.has(each))
+    if (missing.length > 0) void this.#agent.join(missing.map(address => ({ address, port: bind.port })))
+    return members.size <= 1
+  }
+
   /** What of a pool is this host's to give; undefined when all of it is. */
   portion(pool: string): Portion | undefined {
     return this.#pools.portion(pool)

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { isIP } from 'node:net'
 import { Refused } from '../../core/errors.ts'
 import type { Endpoint } from '../../gossip/index.ts'
-import type { Settings } from '../settings.ts'
+import { list, type Settings } from '../settings.ts'
 
 /** How this host meets the others. */
 export type ClusterSettings = {
@@ -28,7 +28,7 @@ export async function clusterSettings(settings: Settings): Promise<ClusterSettin
   const keys = list(settings.key).map(readKey)
   if (keys.length === 0)
     throw new Refused(
-      'TSNET_JOIN needs TSNET_KEY, the same on every host: `openssl rand -base64 32` makes one',
+      `${settings.join ? 'TSNET_JOIN' : 'TSNET_SCOPE=global'} needs TSNET_KEY, the same on every host: \`openssl rand -base64 32\` makes one`,
     )
   const seeds = list(settings.join).map(text => readEndpoint('TSNET_JOIN', text))
   const bind = settings.bind ? readEndpoint('TSNET_BIND', settings.bind) : await wayOut()
@@ -37,12 +37,6 @@ export async function clusterSettings(settings: Settings): Promise<ClusterSettin
   const dns = settings.dns === 'off' ? {} : { dnsPort: readPort('TSNET_DNS', settings.dns) }
   return { bind, vteps: readEnds(vteps), vxlanPort, seeds, keys, ...dns }
 }
-
-const list = (text: string) =>
-  text
-    .split(',')
-    .map(each => each.trim())
-    .filter(each => each !== '')
 
 /** Refused for what is no key. */
 export function readKey(text: string): Buffer {

@@ -15,6 +15,8 @@ import { Tries } from './tries.ts'
 export type MirrorParts = {
   docker: Engine
   store: Store
+  /** What Docker calls us here, when it doesn't show by a network; undefined for what another host calls us. */
+  driver?: () => Promise<string | undefined>
   /** Whether networks of a mode span hosts. */
   spans: (mode: string) => boolean
   vniOf: (network: Network) => number
@@ -247,6 +249,7 @@ export class Mirror {
     const { birth, net } = deed
     this.#expected = { birth, net }
     try {
+      this.#driver ??= await this.#parts.driver?.()
       await this.#bind(birth, { id: await docker.create(request(net, this.#driver ?? net.driver)), net })
     } finally {
       this.#expected = undefined

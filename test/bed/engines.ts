@@ -1,12 +1,13 @@
 import { existsSync } from 'node:fs'
-import { lstat, mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { lstat, mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { download } from '../../rootfs/debian.ts'
 import { run } from './run.ts'
 
-/** Docker engines the tests run on, by the release that the project promises to work with. */
-export type EngineName = '20.10' | '28.5'
+/** Docker engines the tests run on, by the release that the project promises to work with; 26.1 only when asked for. */
+export type EngineName = '20.10' | '26.1' | '28.5'
 
-const suites: Record<EngineName, string> = { '20.10': 'bookworm', '28.5': 'sid' }
+const suites: Record<EngineName, string> = { '20.10': 'bookworm', '26.1': 'trixie', '28.5': 'sid' }
 
 // libstdc++6 is for the node that runs tsnetd inside the emulated host.
 const packages = (
@@ -15,10 +16,13 @@ const packages = (
 ).split(' ')
 
 // docker.io is the engine alone in newer releases; the older one's docker-compose is the old Python program.
-const extra: Record<string, string[]> = { bookworm: [], sid: ['docker-cli', 'docker-compose'] }
+const extra: Record<string, string[]> = {
+  bookworm: [],
+  trixie: ['docker-cli', 'docker-compose'],
+  sid: ['docker-cli', 'docker-compose'],
+}
 
 const cache = resolve(import.meta.dirname, '../../.cache/engines')
-const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg'
 
 /**
  * Root of an unpacked Debian closure that holds one Docker engine, below `.cache/engines`. Fetched on first use from the
@@ -31,8 +35,7 @@ export async function engineRoot(engine: EngineName): Promise<string> {
   if (await isComplete(root, wanted)) return root
   const building = await begin(root)
   try {
-    await download(suite, building, wanted.split(' '))
-    await unpack(building)
+    await unpack(building, await download(suite, join(building, 'apt'), wanted.split(' ')))
     await writeFile(join(building, 'complete'), wanted)
     await rename(building, root)
   } catch (error) {
@@ -55,50 +58,8 @@ async function begin(root: string): Promise<string> {
   return mkdtemp(`${root}.`)
 }
 
-/** apt with lists and a package status of its own: an empty status makes it resolve the whole closure, libc included. */
-async function download(suite: string, root: string, wanted: string[]): Promise<void> {
-  if (!existsSync(keyring)) throw new Error(`${keyring} is missing: apt-get install debian-archive-keyring`)
-  const apt = join(root, 'apt')
-  await mkdir(join(apt, 'lists/partial'), { recursive: true })
-  await mkdir(join(apt, 'archives/partial'), { recursive: true })
-  await writeFile(join(apt, 'status'), '')
-  await writeFile(join(apt, 'sources.list'), `deb [signed-by=${keyring}] ${await mirror()} ${suite} main\n`)
-  const get = ['apt-get', '-qq', ...aptOptions(apt)]
-  await run([...get, 'update'], { deadline: 300_000 })
-  await run([...get, '--yes', '--download-only', 'install', ...wanted], { deadline: 600_000 })
-}
-
-function aptOptions(apt: string): string[] {
-  const settings = [
-    `Dir::Etc::sourcelist=${apt}/sources.list`,
-    'Dir::Etc::sourceparts=/dev/null',
-    'Dir::Etc::preferences=/dev/null',
-    'Dir::Etc::preferencesparts=/dev/null',
-    `Dir::State::lists=${apt}/lists`,
-    `Dir::State::status=${apt}/status`,
-    `Dir::State::extended_states=${apt}/extended_states`,
-    `Dir::Cache=${apt}`,
-    `Dir::Cache::archives=${apt}/archives`,
-    'APT::Sandbox::User=root',
-    'APT::Install-Recommends=false',
-    'Acquire::Languages=none',
-    'Acquire::Retries=3',
-  ]
-  return settings.flatMap(setting => ['-o', setting])
-}
-
-/** The machine's own choice of Debian mirror: the first source whose path ends in `/debian/`. */
-async function mirror(): Promise<string> {
-  const targets = await run(['apt-get', 'indextargets', '--format', '$(REPO_URI)'])
-  const found = targets.split('\n').find(uri => /\/debian\/?$/.test(uri))
-  if (!found) throw new Error("this machine's apt knows no Debian mirror (apt-get indextargets)")
-  return found
-}
-
-async function unpack(root: string): Promise<void> {
-  const archives = join(root, 'apt/archives')
-  const debs = (await readdir(archives)).filter(name => name.endsWith('.deb'))
-  for (const deb of debs) await run(['dpkg-deb', '--extract', join(archives, deb), root])
+async function unpack(root: string, debs: readonly string[]): Promise<void> {
+  for (const deb of debs) await run(['dpkg-deb', '--extract', deb, root])
   await rm(join(root, 'apt'), { recursive: true })
   for (const folder of ['bin', 'sbin', 'lib', 'lib64']) await merge(root, folder)
   for (const folder of ['doc', 'man', 'locale', 'info'])

@@ -107,7 +107,9 @@ async function furnish(holder: Holder, { root, folder, iptables, namespace }: Ho
   if (existsSync('/usr/lib/modules'))
     await moveBelow(mount, aside, '/usr/lib/modules', () => mount('--bind', join(root, 'usr'), '/usr'))
   else await mount('--bind', join(root, 'usr'), '/usr')
+  // Shared, as systemd makes it: a managed plugin sees mounts that come later.
   await mount('-t', 'tmpfs', 'tmpfs', '/run')
+  await mount('--make-shared', '/run')
   await run(holder.enter('sysctl', '--quiet', '--write', `kernel.hostname=${namespace}`))
 }
 

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { cp, mkdir, mkdtemp, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { libraries, loaderOf } from '../../rootfs/debian.ts'
 import { attempt, run } from './run.ts'
 
 const tools = ['busybox', 'socat', 'ping', 'iperf3']
@@ -74,33 +75,18 @@ read line
 echo "$(hostname) $SOCAT_PEERADDR $line"
 `
 
-/** The tools and, as their own loader lists them, all shared objects below `root`. */
+/** The tools and all shared objects that they need. */
 async function withLibraries(root: string): Promise<string[]> {
   const programs = tools.map(tool => join(root, 'usr/bin', tool))
-  const { loader, libraries } = await loaderOf(root)
-  const files = new Set([loader, ...programs])
-  for (const program of programs) {
-    const list = await run([loader, '--library-path', libraries, '--list', program])
-    for (const [path] of list.matchAll(/\/\S+/g)) if (path.startsWith(root)) files.add(path)
-  }
-  return [...files]
-}
-
-async function loaderOf(root: string): Promise<{ loader: string; libraries: string }> {
-  const triplet = (await readdir(join(root, 'usr/lib'))).find(name => name.endsWith('-linux-gnu'))
-  for (const folder of ['usr/lib64', 'usr/lib']) {
-    const names = await readdir(join(root, folder)).catch(() => [])
-    const name = names.find(found => found.startsWith('ld-linux-'))
-    if (name && triplet)
-      return { loader: join(root, folder, name), libraries: join(root, 'usr/lib', triplet) }
-  }
-  throw new Error(`${root} holds no dynamic loader`)
+  const { loader } = await loaderOf(root)
+  const needed = await Promise.all(programs.map(program => libraries(root, program)))
+  return [...new Set([loader, ...programs, ...needed.flat()])]
 }
 
 async function linkApplets(root: string, tree: string): Promise<void> {
-  const { loader, libraries } = await loaderOf(root)
+  const { loader, folder } = await loaderOf(root)
   const busybox = join(root, 'usr/bin/busybox')
-  const { stdout } = await attempt([loader, '--library-path', libraries, busybox, '--list'])
+  const { stdout } = await attempt([loader, '--library-path', folder, busybox, '--list'])
   for (const applet of stdout.split('\n').filter(Boolean)) {
     const path = join(tree, 'bin', applet)
     if (!existsSync(path)) await symlink('busybox', path)

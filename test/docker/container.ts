@@ -8,19 +8,18 @@ import type { Place } from './probes.ts'
 /** A running container; commands enter its namespaces without the engine, which is ten times as fast as `docker exec`. */
 export class Container implements Place {
   readonly name: string
-  readonly #host: Host
+  readonly host: Host
   #pid = 0
 
   constructor(host: Host, name: string) {
-    this.#host = host
+    this.host = host
     this.name = name
   }
 
   /** Waits until the container's servers listen. */
   async serves(): Promise<void> {
     this.#pid = (await this.inspect()).State.Pid
-    const sockets = (table: string) =>
-      readFileSync(this.#host.path(`/proc/${this.#pid}/net/${table}`), 'utf8')
+    const sockets = (table: string) => readFileSync(this.host.path(`/proc/${this.#pid}/net/${table}`), 'utf8')
     await until(`${this.name} to serve`, () => {
       const listening = sockets('tcp6') + sockets('udp6')
       return [':0050 ', ':0007 ', ':0009 '].every(port => listening.includes(port))
@@ -28,7 +27,7 @@ export class Container implements Place {
   }
 
   inspect() {
-    return this.#host.api.getContainer(this.name).inspect()
+    return this.host.api.getContainer(this.name).inspect()
   }
 
   /** Address (without prefix length) on a network. */
@@ -40,15 +39,15 @@ export class Container implements Place {
   }
 
   enter(...argv: string[]): string[] {
-    return this.#host.enter(...this.#inner(argv))
+    return this.host.enter(...this.#inner(argv))
   }
 
   attempt(argv: string[], options?: RunOptions): Promise<Result> {
-    return this.#host.attempt(this.#inner(argv), options)
+    return this.host.attempt(this.#inner(argv), options)
   }
 
   exec(...argv: string[]): Promise<string> {
-    return this.#host.exec(...this.#inner(argv))
+    return this.host.exec(...this.#inner(argv))
   }
 
   #inner(argv: string[]): string[] {

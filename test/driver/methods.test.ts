@@ -40,6 +40,36 @@ describe('the driver’s methods', () => {
     assert.deepEqual(networks.calls, [])
   })
 
+  it('a network of all nodes is an overlay whose addresses the leader gives, unless it is something else', async () => {
+    const answered = async (Options?: object) =>
+      (await ask('AllocateNetwork', { NetworkID, Options, IPv4Data: null })).body.Options
+    assert.deepEqual(await answered(), { mode: 'overlay', addresses: 'manual' })
+    assert.deepEqual(await answered({ vni: '7' }), { vni: '7', mode: 'overlay', addresses: 'manual' })
+    assert.deepEqual(await answered({ mode: 'bridge' }), { mode: 'bridge' })
+  })
+
+  it('tells of other nodes that come and go, and of nothing else', async () => {
+    const told: string[] = []
+    const nodes = {
+      came: (address: string) => told.push(`+${address}`),
+      went: (address: string) => told.push(`-${address}`),
+    }
+    const swarm = await bed({ methods: driverMethods(networks, { scope: 'global', nodes }) })
+    const data = { Address: '192.0.2.2', BindAddress: '', Self: false }
+    for (const [method, DiscoveryType, DiscoveryData] of [
+      ['DiscoverNew', 1, data],
+      ['DiscoverNew', 1, { ...data, Address: '192.0.2.1', Self: true }],
+      ['DiscoverNew', 2, {}],
+      ['DiscoverDelete', 1, data],
+    ] as const)
+      assert.deepEqual(await swarm.call(`NetworkDriver.${method}`, { DiscoveryType, DiscoveryData }), {
+        status: 200,
+        body: {},
+      })
+    await swarm.stop()
+    assert.deepEqual(told, ['+192.0.2.2', '-192.0.2.2'])
+  })
+
   it('teardown of what is unknown, and twice, succeeds', async () => {
     const names = ['RevokeExternalConnectivity', 'Leave', 'DeleteEndpoint', 'DeleteNetwork', 'FreeNetwork']
     for (const name of [...names, ...names])
@@ -170,17 +200,6 @@ describe('the driver’s methods', () => {
     await refused('CreateEndpoint', name('wan0'), /ifname: .* -o interface_prefix=wan$/)
     await refused('CreateEndpoint', name('7'), /interface_prefix=eth$/)
     await refused('CreateEndpoint', name([]), /interface_prefix=eth$/)
-  })
-
-  it('what Swarm’s leader says goes to the workers unchanged', async () => {
-    const request = {
-      NetworkID: 'jem60gtuaq21fwcimzb379kpk',
-      Options: { k: 'v' },
-      IPv4Data: [pool],
-      IPv6Data: null,
-    }
-    assert.deepEqual((await ask('AllocateNetwork', request)).body, { Options: { k: 'v' } })
-    assert.deepEqual((await ask('AllocateNetwork', { ...request, Options: null })).body, { Options: {} })
   })
 
   it('a gateway is set aside unless no host address will use it', async () => {

@@ -1,0 +1,241 @@
+import assert from 'node:assert/strict'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type Host, image, startHost } from '../bed/host.ts'
+import { type Registry, registryAddress, startRegistry } from '../bed/registry.ts'
+import { eventually, until } from '../bed/until.ts'
+import { type Wire, wire } from '../bed/wire.ts'
+import { project } from '../plugin/privileges.ts'
+import { Container } from './container.ts'
+import { during, pinging } from './flows.ts'
+import { driver, engineNames, pings, who } from './support.ts'
+
+const KEY = Buffer.alloc(32, 9).toString('base64')
+const COUNT = 3
+const name = 'tsnet:latest'
+const box = `${registryAddress}/${image}`
+/** Milliseconds in which Swarm has noticed that a node is lost and started its tasks elsewhere, on a machine that may stand still. */
+const MOVED = 120_000
+
+const addressOf = (index: number) => `10.250.0.${index + 1}`
+
+if (driver === 'tsnet')
+  for (const engine of process.env.TSNET_ENGINES ? engineNames : engineNames.slice(-1))
+    describe(`Swarm of ${COUNT} nodes, Docker ${engine}`, function () {
+      this.timeout(300_000)
+      const hosts: Host[] = []
+      let net: Wire
+      let registry: Registry
+
+      const hostAt = (index: number) => hosts[index] as Host
+      const manager = () => hostAt(0)
+
+      before(async () => {
+        const daemonJson = { 'insecure-registries': [registryAddress] }
+        for (let index = 0; index < COUNT; index++)
+          hosts.push(await startHost({ engine, name: `s${index}`, daemonJson }))
+        const [first, ...others] = hosts as [Host, ...Host[]]
+        net = await wire(first, ...others)
+        registry = await startRegistry(net.outside)
+        await first.docker('tag', image, box)
+        await first.docker('push', box)
+        for (const [index, host] of hosts.entries()) await plugIn(host, addressOf(index))
+        await first.docker('swarm', 'init', '--advertise-addr', addressOf(0))
+        const token = await first.docker('swarm', 'join-token', '--quiet', 'manager')
+        for (const [index, host] of others.entries())
+          await host.docker(
+            'swarm',
+            'join',
+            '--token',
+            token,
+            '--advertise-addr',
+            addressOf(index + 1),
+            addressOf(0),
+          )
+      })
+      after(async () => {
+        await registry?.stop()
+        await net?.stop()
+        await Promise.all(hosts.map(host => host.stop()))
+      })
+
+      /** Running tasks of a service on all hosts. */
+      async function tasks(service: string): Promise<Container[]> {
+        const filters = { label: [`com.docker.swarm.service.name=${service}`], status: ['running'] }
+        const found = await Promise.all(
+          hosts
+            .filter(host => host.dockerd.running)
+            .map(async host => {
+              const listed = await host.api.listContainers({ filters })
+              return listed.map(({ Id }) => new Container(host, Id))
+            }),
+        )
+        return found.flat()
+      }
+
+      /** As many tasks of a service, all of them serving and on a network; one may be replaced by another while it is looked at. */
+      const serving = (service: string, network: string, count: number): Promise<Container[]> =>
+        until(
+          `${count} tasks of ${service} on ${network}`,
+          async () => {
+            const found = await tasks(service)
+            if (found.length !== count) return undefined
+            for (const each of found) {
+              await each.address(network)
+              await each.serves()
+            }
+            return found
+          },
+          { deadline: MOVED, every: 300 },
+        )
+
+      /** Every one reaches every one, by address, on one network. */
+      async function meet(all: readonly Container[], network: string): Promise<void> {
+        for (const from of all)
+          for (const to of all) {
+            const address = await to.address(network)
+            await eventually(async () => assert(await pings(from, address)), MOVED)
+          }
+      }
+
+      const service = (of: string, ...args: string[]) =>
+        manager().docker(
+          'service',
+          'create',
+          '--detach',
+          '--quiet',
+          '--name',
+          of,
+          '--endpoint-mode=dnsrr',
+          ...args,
+          box,
+        )
+
+      it('makes an overlay for all nodes, whose tasks reach each other by name', async () => {
+        await manager().docker(
+          'network',
+          'create',
+          '--driver',
+          name,
+          '--attachable',
+          '--subnet',
+          '10.91.0.0/16',
+          'shop',
+        )
+        await service('web', '--mode=global', '--network=shop')
+        const all = await serving('web', 'shop', COUNT)
+        await meet(all, 'shop')
+        const [first] = all as [Container]
+        const { stdout } = await first.attempt(['nslookup', '-type=a', 'tasks.web', '127.0.0.11'])
+        for (const each of all)
+          assert.match(stdout, new RegExp(`${(await each.address('shop')).replaceAll('.', '\\.')}\\b`))
+      })
+
+      it('serves plain containers on the same overlay', async () => {
+        const host = hostAt(2)
+        await host.docker(
+          'run',
+          '--detach',
+          '--name',
+          'plain',
+          '--hostname',
+          'plain',
+          '--network',
+          'shop',
+          box,
+        )
+        const plain = new Container(host, 'plain')
+        await plain.serves()
+        const all = await tasks('web')
+        for (const each of all) {
+          await each.serves()
+          await eventually(async () => {
+            assert.equal(await who(each, await plain.address('shop')), `plain ${await each.address('shop')}`)
+          }, MOVED)
+        }
+        await host.docker('rm', '--force', 'plain')
+      })
+
+      it('adds a network to a service that runs, and drains a node', async () => {
+        await manager().docker('network', 'create', '--driver', name, '--subnet', '10.92.0.0/16', 'barn')
+        await service('api', '--replicas=3', '--network=shop')
+        await serving('api', 'shop', 3)
+        await manager().docker('service', 'update', '--detach', '--quiet', '--network-add=barn', 'api')
+        await meet(await serving('api', 'barn', 3), 'barn')
+        const nodes = (await manager().docker('node', 'ls', '--format', '{{.ID}} {{.Self}}')).split('\n')
+        const other = nodes.find(line => line.endsWith('false'))?.split(' ')[0] ?? ''
+        await manager().docker('node', 'update', '--availability=drain', other)
+        await serving('web', 'shop', COUNT - 1)
+        await meet(await serving('api', 'barn', 3), 'barn')
+        await manager().docker('node', 'update', '--availability=active', other)
+        await serving('web', 'shop', COUNT)
+        await manager().docker('service', 'rm', 'api')
+      })
+
+      it('runs the stack of deploy/stack.yaml', async () => {
+        const stack = await readFile(join(project, 'deploy/stack.yaml'), 'utf8')
+        const file = join(manager().folder, 'stack.yaml')
+        await writeFile(file, stack.replaceAll('image: busybox', `image: ${box}`))
+        await manager().docker('stack', 'deploy', '--compose-file', file, 'sample')
+        await until(
+          'the probes to have reached the web',
+          async () => {
+            const told = await manager().docker('service', 'logs', '--raw', 'sample_probe')
+            return told.match(/^reached web$/gm)?.length === 2
+          },
+          { deadline: MOVED, every: 500 },
+        )
+        const page = `http://${addressOf(1)}:8080/hostname`
+        assert.notEqual(await net.outside.exec('busybox', 'wget', '-q', '-O', '-', page), '')
+        await manager().docker('stack', 'rm', 'sample')
+      })
+
+      it('loses any node, the leader too, and nothing lasts of it', async () => {
+        const others = (await serving('web', 'shop', COUNT)).filter(each => each.host !== manager())
+        const [one, two] = others as [Container, Container]
+        const flow = pinging(one, await two.address('shop'))
+        await during([flow], async () => {
+          await hostAt(0).powerOff()
+          await until(
+            'another leader',
+            async () => (await hostAt(1).docker('node', 'ls')).includes('Leader'),
+            { deadline: MOVED },
+          )
+          await hostAt(1).docker('network', 'create', '--driver', name, '--subnet', '10.93.0.0/16', 'yard')
+          await hostAt(1).docker(
+            ...[
+              'service',
+              'create',
+              '--detach',
+              '--quiet',
+              '--name',
+              'new',
+              '--endpoint-mode=dnsrr',
+              '--network=yard',
+            ],
+            ...['--replicas=2', box],
+          )
+          await meet(await serving('new', 'yard', 2), 'yard')
+        })
+        await hostAt(0).boot()
+        await hostAt(0).dockerd.start(hostAt(0).holder)
+        await meet(await serving('web', 'shop', COUNT), 'shop')
+      })
+
+      it('leaves nothing on any node', async () => {
+        for (const each of ['web', 'new']) await hostAt(1).docker('service', 'rm', each)
+        for (const each of ['shop', 'barn', 'yard'])
+          await eventually(async () => void (await hostAt(1).docker('network', 'rm', each)), MOVED)
+        for (const host of hosts)
+          await eventually(
+            async () => assert.doesNotMatch(await host.exec('ip', '-o', 'link'), /ts[bvx]-/),
+            MOVED,
+          )
+      })
+    })
+
+async function plugIn(host: Host, address: string): Promise<void> {
+  await host.docker('plugin', 'create', name, join(project, 'dist/plugin'))
+  await host.docker('plugin', 'set', name, 'TSNET_SCOPE=global', `TSNET_KEY=${KEY}`, `TSNET_BIND=${address}`)
+  await host.docker('plugin', 'enable', name)
+}
