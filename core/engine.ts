@@ -1,8 +1,8 @@
+import { Changes } from './changes.ts'
 import { linkless, orphaned, predecessors, publishers } from './dead.ts'
-import { type Modes, nothing, ofEndpoint, plain, type Touch, type View } from './desired.ts'
+import { type Modes, nothing, ofEndpoint, type View } from './desired.ts'
 import { drift } from './drift.ts'
 import { refuseDuplicates } from './duplicates.ts'
-import { placeOf } from './elsewhere.ts'
 import { Refused, type StepError } from './errors.ts'
 import type {
   Attached,
@@ -18,10 +18,11 @@ import type {
   Sandbox,
 } from './faces.ts'
 import { macOf } from './mac.ts'
+import { parsed, same } from './networkspec.ts'
 import { overlapping } from './overlap.ts'
 import { alone } from './peers.ts'
 import { HostPorts, type Wish } from './publish.ts'
-import type { Attachment, Change, Endpoint, Network, PortRequest, Publication } from './records.ts'
+import type { Attachment, Endpoint, Network, PortRequest, Publication } from './records.ts'
 import type { Row } from './rows.ts'
 import type { Log, Settler } from './settle.ts'
 import { Turns } from './turns.ts'
@@ -50,11 +51,13 @@ export class Engine implements Attachments {
   readonly #parts: EngineParts
   readonly #ports: HostPorts
   readonly #turns = new Turns()
+  readonly #changes: Changes
   #activated = 0
 
   constructor(parts: EngineParts) {
     this.#parts = parts
     this.#ports = new HostPorts(parts.kernel)
+    this.#changes = new Changes(parts.settler, this.#view, parts.log)
   }
 
   /** A caller that knew nothing of us: what it had begun before it will not end. */
@@ -81,7 +84,7 @@ export class Engine implements Attachments {
   createNetwork(spec: NetworkSpec): Promise<void> {
     // One at a time: two networks must not both find a subnet or a bridge free.
     return this.#turns.take('networks', async () => {
-      const network = this.#parse(spec)
+      const network = parsed(spec, this.#parts.modes, this.#parts.now())
       const known = this.network(spec.id)
       if (known) return same(known, network)
       overlapping(network, this.#records.networks.values())
@@ -89,7 +92,7 @@ export class Engine implements Attachments {
         refuseDuplicates(network, this.#records.pools.values())
       this.#bridgeIsFree(network)
       const value = this.#parts.admit?.(network) ?? network
-      await this.#change({ table: 'network', id: spec.id, value })
+      await this.#changes.change({ table: 'network', id: spec.id, value })
     })
   }
 
@@ -98,7 +101,7 @@ export class Engine implements Attachments {
       const network = this.network(id)
       if (!network) return
       const endpoints = [...this.#records.endpoints.values()].filter(each => each.network === id)
-      this.#forget([
+      this.#changes.forget([
         { table: 'network', id },
         ...endpoints.map(each => ({ table: 'endpoint', id: each.id }) as const),
       ])
@@ -113,7 +116,7 @@ export class Engine implements Attachments {
       await Promise.all(predecessors(this.#records, spec).map(each => this.deleteEndpoint(each.id)))
       const mac = spec.mac ?? macOf(spec)
       const { now } = this.#parts
-      await this.#change({
+      await this.#changes.change({
         table: 'endpoint',
         id: spec.id,
         value: { ...spec, mac, published: [], created: now() },
@@ -132,7 +135,9 @@ export class Engine implements Attachments {
       const sandbox = spec.attachment.namespace
       const endpoint = { ...spec, mac, sandbox, published: [], created: this.#parts.now() }
       const published = await this.#grant(this.#wishes(network, endpoint))
-      await this.#change({ table: 'endpoint', id: spec.id, value: { ...endpoint, published } }, [spec.id])
+      await this.#changes.change({ table: 'endpoint', id: spec.id, value: { ...endpoint, published } }, [
+        spec.id,
+      ])
       return this.#attached(network, endpoint)
     })
   }
@@ -187,7 +192,7 @@ export class Engine implements Attachments {
 
   deleteEndpoint(id: string): Promise<void> {
     return this.#turns.take(id, async () => {
-      if (this.endpoint(id)) this.#forget([{ table: 'endpoint', id }])
+      if (this.endpoint(id)) this.#changes.forget([{ table: 'endpoint', id }])
     })
   }
 
@@ -269,7 +274,7 @@ export class Engine implements Attachments {
 
   async #publish(endpoint: Endpoint): Promise<void> {
     const published = await this.#grant(this.#wishes(this.#networkOf(endpoint.network), endpoint))
-    await this.#change({ table: 'endpoint', id: endpoint.id, value: { ...endpoint, published } })
+    await this.#changes.change({ table: 'endpoint', id: endpoint.id, value: { ...endpoint, published } })
   }
 
   #wishes(network: Network, endpoint: Endpoint): Wish[] {
@@ -302,74 +307,7 @@ export class Engine implements Attachments {
   async #unpublish(endpoint: Endpoint): Promise<void> {
     if (endpoint.published.length === 0) return
     const value = { ...endpoint, published: [] }
-    await this.#done(this.#write([{ table: 'endpoint', id: endpoint.id, value }]))
-  }
-
-  /** Writes one record and settles it; if the kernel turns it down, the record is what it was before. */
-  async #change(
-    change: Extract<Change, { table: 'network' | 'endpoint' }>,
-    born: readonly string[] = [],
-  ): Promise<void> {
-    const before = this.#valueOf(change)
-    const [failure] = await this.#done(this.#write([change], born))
-    if (!failure) return
-    await this.#done(this.#write([undo(change, before)]))
-    throw failure
-  }
-
-  /**
-   * Takes something away and waits for nothing: whoever asks for the same name, address or link next is settled after this, what the
-   * kernel still holds is tried again, and what a power cut keeps in the records Docker's own list takes away.
-   */
-  #forget(changes: readonly Change[]): void {
-    this.#done(this.#write(changes)).catch(error =>
-      this.#parts.log.error({ err: error }, 'what was removed is still there'),
-    )
-  }
-
-  /** Resolves when the changes are on disk and in the kernel. What could not be recorded must not be in the kernel either. */
-  async #done({ written, settled }: Doing): Promise<StepError[]> {
-    const [disk, kernel] = await Promise.allSettled([written, settled])
-    if (disk.status === 'rejected') await this.#parts.settler.settle('everything')
-    for (const each of [disk, kernel]) if (each.status === 'rejected') throw each.reason
-    return await settled
-  }
-
-  /** Begins to write and to settle side by side: what a crash leaves in the kernel without a record, the next start takes away. */
-  #write(changes: readonly Change[], born: readonly string[] = []): Doing {
-    const touch: Touch = {
-      ...nothing,
-      born,
-      homes: changes.flatMap(change => this.#subject(change)?.network ?? []),
-      places: changes.flatMap(change => this.#placeOf(change) ?? []),
-      networks: changes.flatMap(change => (change.table === 'network' ? change.id : [])),
-      endpoints: changes.flatMap(change => (change.table === 'endpoint' ? change.id : [])),
-      before: changes.flatMap(change => this.#rowsOf(change)),
-    }
-    return { written: this.#parts.settler.store.write(changes), settled: this.#parts.settler.settle(touch) }
-  }
-
-  #rowsOf(change: Change): Row[] {
-    const network = change.table === 'network' && this.network(change.id)
-    const endpoint = change.table === 'endpoint' && this.endpoint(change.id)
-    // Without looking whether the network is in use here: it may have been until a moment ago.
-    const wanted = network ? plain(this.#view, network) : endpoint ? ofEndpoint(this.#view, endpoint) : []
-    return wanted.map(each => each.row)
-  }
-
-  /** The endpoint that a change is about, as it is to be or as it was. */
-  #subject(change: Change): Endpoint | undefined {
-    return change.table === 'endpoint' ? (change.value ?? this.endpoint(change.id)) : undefined
-  }
-
-  #placeOf(change: Change): Place | undefined {
-    const endpoint = this.#subject(change)
-    const network = endpoint && this.network(endpoint.network)
-    return network && placeOf(this.#view, network, endpoint)
-  }
-
-  #valueOf(change: Change): Network | Endpoint | undefined {
-    return change.table === 'network' ? this.network(change.id) : this.endpoint(change.id)
+    await this.#changes.carryOut([{ table: 'endpoint', id: endpoint.id, value }])
   }
 
   /** Two networks on one bridge would be one network, and the first to go would take the other's bridge along. */
@@ -378,21 +316,6 @@ export class Engine implements Attachments {
     for (const other of this.#records.networks.values())
       if (this.#parts.modes[other.mode]?.link(other) === name)
         throw new Refused(`bridge ${name} is the one of network ${other.id}; choose another name`)
-  }
-
-  #parse({ id, words, internal, ipv4, ipv6, enable, shared = words.name, conflist }: NetworkSpec): Network {
-    const name = words.mode ?? 'bridge'
-    const mode = this.#parts.modes[name]
-    if (!mode) {
-      const known = Object.keys(this.#parts.modes).join(', ')
-      throw new Refused(`option "mode" can't be "${name}": it has to be ${known}`)
-    }
-    const options = mode.options(words, { internal, ...enable })
-    return {
-      ...{ id, mode: name, options, internal, ipv4, ipv6, created: this.#parts.now() },
-      ...(shared !== undefined && { shared }),
-      ...(conflist !== undefined && { conflist }),
-    }
   }
 
   #refuseWords({ network, options }: EndpointSpec): void {
@@ -434,18 +357,5 @@ export class Engine implements Attachments {
   }
 }
 
-/** A change on its way to the disk and to the kernel. */
-type Doing = { written: Promise<void>; settled: Promise<StepError[]> }
-
 const isAttached = (endpoint: Endpoint): endpoint is Endpoint & { attachment: Attachment } =>
   endpoint.attachment !== undefined
-
-function undo(change: Change, before: Network | Endpoint | undefined): Change {
-  return { table: change.table, id: change.id, ...(before && { value: before }) } as Change
-}
-
-function same(known: Network, asked: Network): void {
-  const plain = ({ created: _, shared: __, ...rest }: Network) => JSON.stringify(rest)
-  if (plain(known) !== plain(asked))
-    throw new Refused(`network ${known.id} exists with other options; remove it before creating it anew`)
-}

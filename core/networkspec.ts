@@ -1,0 +1,26 @@
+import type { Modes } from './desired.ts'
+import { Refused } from './errors.ts'
+import type { NetworkSpec } from './faces.ts'
+import type { Network } from './records.ts'
+
+/** The record of a network as a caller describes it. Refused names the mode or option that isn't known, and what is allowed. */
+export function parsed(spec: NetworkSpec, modes: Modes, created: number): Network {
+  const { id, words, internal, ipv4, ipv6, enable, shared = words.name, conflist } = spec
+  const name = words.mode ?? 'bridge'
+  const mode = modes[name]
+  if (!mode)
+    throw new Refused(`option "mode" can't be "${name}": it has to be ${Object.keys(modes).join(', ')}`)
+  const options = mode.options(words, { internal, ...enable })
+  return {
+    ...{ id, mode: name, options, internal, ipv4, ipv6, created },
+    ...(shared !== undefined && { shared }),
+    ...(conflist !== undefined && { conflist }),
+  }
+}
+
+/** Refused when a known network is asked for again with other content. */
+export function same(known: Network, asked: Network): void {
+  const plain = ({ created: _, shared: __, ...rest }: Network) => JSON.stringify(rest)
+  if (plain(known) !== plain(asked))
+    throw new Refused(`network ${known.id} exists with other options; remove it before creating it anew`)
+}
