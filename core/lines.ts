@@ -34,7 +34,7 @@ export function line(row: Row): string {
     case 'accept':
       return words('accept', row.backend, row.family)
     case 'shortcut':
-      return words('shortcut', row.mac, 'dev', row.link, 'master', row.bridge)
+      return words('shortcut', row.mac ?? 'others', 'dev', row.link, 'master', row.bridge)
   }
 }
 

@@ -108,9 +108,10 @@ export type AcceptRow = { kind: 'accept'; backend: 'legacy' | 'nft'; family: 'ip
 
 /**
  * Frames for `mac` from other ports of the bridge that have a shortcut go straight to the container behind `link`, a port of
- * the bridge itself, and what it sends is looked at likewise. It goes with its link.
+ * the bridge itself, and what it sends is looked at likewise. Without `mac` the link is a tunnel, and frames for all MACs that it has
+ * FDB entries for go straight into it. It goes with its link.
  */
-export type ShortcutRow = { kind: 'shortcut'; link: string; bridge: string; mac: string }
+export type ShortcutRow = { kind: 'shortcut'; link: string; bridge: string; mac?: string }
 
 /** must: has to be there. may: absent is fine, present is corrected. Rows that are neither must not be there. */
 export type Presence = 'must' | 'may'

@@ -17,6 +17,7 @@ import { Known } from './known.ts'
 import type { Links } from './links.ts'
 import { about, type Ordered, type Placed, parts } from './order.ts'
 import { type Failure, failure, type Report, type Room } from './room.ts'
+import type { Shortcuts } from './shortcuts.ts'
 
 /** So many entries of one link are looked up one by one; for more, all of the link are read. */
 export const FEW = 64
@@ -34,10 +35,12 @@ export class Fdb implements Room {
   readonly known = new Known()
   readonly #socket: Socket
   readonly #links: Links
+  readonly #shortcuts: Shortcuts
 
-  constructor(socket: Socket, links: Links) {
+  constructor(socket: Socket, links: Links, shortcuts: Shortcuts) {
     this.#socket = socket
     this.#links = links
+    this.#shortcuts = shortcuts
   }
 
   read(rows: readonly Row[], owned: boolean, links: ReturnType<Links['present']> = []): Row[] {
@@ -91,6 +94,12 @@ export class Fdb implements Room {
     if (all.length === 0) return
     const links = this.#tables(all)
     for (const part of parts(all)) this.#send(part, links, report)
+    for (const [link, { index }] of links) {
+      const mine = all.filter(({ step: { row } }) => row.link === link && row.mac !== EVERYBODY)
+      const [leaving, coming] = split(mine, ({ step }) => step.verb === 'delete')
+      this.#shortcuts.leave(index, leaving)
+      this.#shortcuts.lead(index, coming)
+    }
   }
 
   #send(steps: readonly Placed<FdbRow>[], links: ReadonlyMap<string, Table>, report: Report): void {
@@ -117,6 +126,16 @@ export class Fdb implements Room {
     const indexes = this.#links.indexes(new Set(steps.map(({ step }) => step.row.link)))
     return new Map([...indexes].map(([link, index]) => [link, tableOf(index, this.known)]))
   }
+}
+
+/** MACs of the steps that are so, and of the others. */
+function split(
+  steps: readonly Placed<FdbRow>[],
+  is: (step: Placed<FdbRow>) => boolean,
+): [string[], string[]] {
+  const { true: these = [], false: others = [] } = Object.groupBy(steps, step => `${is(step)}` as const)
+  const macs = (list: readonly Placed<FdbRow>[]) => list.map(({ step }) => step.row.mac)
+  return [macs(these), macs(others)]
 }
 
 /** One link's entries: how to write one, and what is known of them. */

@@ -58,7 +58,7 @@ export class Linux {
     this.#links = new Links(this.#route, count => this.#trash.add(count))
     this.#addresses = new Addresses(this.#route, this.#links)
     this.#shortcuts = new Shortcuts(this.#route, this.#links, log)
-    this.#fdb = new Fdb(this.#route, this.#links)
+    this.#fdb = new Fdb(this.#route, this.#links, this.#shortcuts)
     this.#neighbours = new Neighbours(this.#route, this.#links)
     this.#routes = new Routes(this.#route, this.#links)
     this.#generations = new Generations(this.#netfilter)

@@ -1,17 +1,21 @@
 /**
- * The program that sees every frame a container sends, in the kernel's own instructions (Documentation/bpf/standardization):
- * 34 of them, written down by hand, so that neither building nor running tsnet needs a compiler.
+ * The program that sees every frame that a container sends or a tunnel brings, in the kernel's own instructions
+ * (Documentation/bpf/standardization): some sixty, written down by hand, so that neither building nor running tsnet needs a compiler.
  */
+
+/** What an entry of the map says of a link besides its number: a tunnel, that isn't a container's. Numbers of links are smaller. */
+export const TUNNEL = 1 << 30
 
 /** Offsets in struct __sk_buff (linux/bpf.h). */
 const SKB = { protocol: 16, vlanPresent: 20, ifindex: 40, data: 76, dataEnd: 80 }
 /** Helpers (enum bpf_func_id, linux/bpf.h). */
-const HELPER = { mapLookupElem: 1, skbChangeType: 32, redirectPeer: 155 }
+const HELPER = { mapLookupElem: 1, redirect: 23, skbChangeType: 32, redirectPeer: 155 }
 /** Go on as if there were no filter (linux/pkt_cls.h). */
 const TC_ACT_UNSPEC = -1
 /** linux/if_packet.h */
 const PACKET_HOST = 0
 const ETHERNET_HEADER = 14
+const [DESTINATION, SOURCE] = [0, 6]
 /** ETH_P_IP and ETH_P_IPV6 as a program reads them: in network order, on a little-endian machine. */
 const IPV4 = 0x0008
 const IPV6 = 0xdd86
@@ -47,16 +51,25 @@ const loadMap = (to: number, fd: number): Instruction[] => [
 ]
 const call = (helper: number): Instruction => ({ code: 0x85, value: helper })
 const exit: Instruction = { code: 0x95 }
+const and = (to: number, value: number): Instruction => ({ code: 0x57, to, value })
 const skipIfEqual = (to: number, value: number): Instruction => ({ code: 0x15, to, value, offset: 1 })
+const skipIfSet = (to: number, value: number, skipped: readonly Instruction[]): Instruction => ({
+  code: 0x45,
+  to,
+  value,
+  offset: skipped.length,
+})
 const passIf = {
+  set: (to: number, value: number): Instruction => ({ code: 0x45, to, value, pass: true }),
   equal: (to: number, value: number): Instruction => ({ code: 0x15, to, value, pass: true }),
   unequal: (to: number, value: number): Instruction => ({ code: 0x55, to, value, pass: true }),
   same: (to: number, from: number): Instruction => ({ code: 0x1d, to, from, pass: true }),
+  other: (to: number, from: number): Instruction => ({ code: 0x5d, to, from, pass: true }),
   above: (to: number, from: number): Instruction => ({ code: 0x2d, to, from, pass: true }),
 }
 
 /** Arguments of a call are in r1, r2, …, its answer is in r0; the others survive it. */
-const [r0, r1, r2, r3, r4, target, frame, stack] = [0, 1, 2, 3, 4, 7, 6, 10]
+const [r0, r1, r2, r3, frame, target, source, data, stack] = [0, 1, 2, 3, 6, 7, 8, 9, 10]
 const KEY = -12
 
 /** Tagged frames, ARP and whatever else isn't IP are the bridge's: it learns who is where from them. */
@@ -68,34 +81,43 @@ const onlyIp: Instruction[] = [
   passIf.unequal(r0, IPV6),
 ]
 
-/** The key on the stack: the number of the bridge, which no frame can choose, and the destination's MAC. */
-const makeKey = (bridge: number): Instruction[] => [
-  load4(r2, frame, SKB.data),
+const wholeHeader: Instruction[] = [
+  load4(data, frame, SKB.data),
   load4(r3, frame, SKB.dataEnd),
-  move(r4, r2),
-  add(r4, ETHERNET_HEADER),
-  passIf.above(r4, r3),
-  storeValue(stack, KEY, bridge),
-  load4(r1, r2, 0),
-  store4(stack, KEY + 4, r1),
-  load2(r1, r2, 4),
-  store4(stack, KEY + 8, r1),
+  move(r2, data),
+  add(r2, ETHERNET_HEADER),
+  passIf.above(r2, r3),
 ]
 
-/** Who isn't in the map is reached by way of the bridge; so is the sender itself, whom the bridge knows to refuse. */
-const lookUp = (map: number): Instruction[] => [
+/** Who isn't in the map is reached by way of the bridge. The key: the number of the bridge, which no frame can choose, and a MAC. */
+const lookUp = (map: number, bridge: number, mac: number): Instruction[] => [
+  storeValue(stack, KEY, bridge),
+  load4(r1, data, mac),
+  store4(stack, KEY + 4, r1),
+  load2(r1, data, mac + 4),
+  store4(stack, KEY + 8, r1),
   ...loadMap(r1, map),
   move(r2, stack),
   add(r2, KEY),
   call(HELPER.mapLookupElem),
   passIf.equal(r0, 0),
-  load4(target, r0, 0),
+]
+
+/**
+ * The sender has to be where the map knows it, as a locked port of a bridge demands (br_handle_frame_finish): nobody sends in
+ * another's name. A frame that goes back to where it came from is the bridge's, which knows to refuse it.
+ */
+const comesFromIts: Instruction[] = [
+  load4(source, r0, 0),
+  move(r1, source),
+  and(r1, ~TUNNEL),
   load4(r0, frame, SKB.ifindex),
-  passIf.same(r0, target),
+  passIf.other(r0, r1),
+  passIf.same(source, target),
 ]
 
 /** The host's end took the frame for somebody else's (PACKET_OTHERHOST), which the container's IP would drop. */
-const redirect: Instruction[] = [
+const toContainer: Instruction[] = [
   move(r1, frame),
   put(r2, PACKET_HOST),
   call(HELPER.skbChangeType),
@@ -105,11 +127,33 @@ const redirect: Instruction[] = [
   exit,
 ]
 
+/** What came by a tunnel never leaves by one: each host sends to each other host itself. */
+const toTunnel: Instruction[] = [
+  passIf.set(source, TUNNEL),
+  move(r1, target),
+  and(r1, ~TUNNEL),
+  put(r2, 0),
+  call(HELPER.redirect),
+  exit,
+]
+
 const pass: Instruction[] = [put(r0, TC_ACT_UNSPEC), exit]
 
 /** The program of one bridge. `map` is the descriptor of the map that it looks into. */
 export function shortcutProgram(bridge: number, map: number): Buffer {
-  return assemble([move(frame, r1), ...onlyIp, ...makeKey(bridge), ...lookUp(map), ...redirect, ...pass])
+  return assemble([
+    move(frame, r1),
+    ...onlyIp,
+    ...wholeHeader,
+    ...lookUp(map, bridge, DESTINATION),
+    load4(target, r0, 0),
+    ...lookUp(map, bridge, SOURCE),
+    ...comesFromIts,
+    skipIfSet(target, TUNNEL, toContainer),
+    ...toContainer,
+    ...toTunnel,
+    ...pass,
+  ])
 }
 
 /** struct bpf_insn: code, two registers in one byte, distance of a jump or offset in memory, value. */

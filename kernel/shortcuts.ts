@@ -4,6 +4,7 @@ import { constants } from 'node:os'
 import {
   bpf,
   delIngress,
+  dumpFdb,
   dumpFilters,
   dumpQdiscs,
   getIngress,
@@ -12,46 +13,30 @@ import {
   replaceBpfFilter,
   type Socket,
 } from '@tsnet/netlink'
-import type { Row, ShortcutRow } from '../core/rows.ts'
+import { EVERYBODY, type Row, type ShortcutRow } from '../core/rows.ts'
 import type { Links } from './links.ts'
 import { about, type Ordered } from './order.ts'
 import type { Report } from './room.ts'
+import { type Entry, NAME, ShortcutMap } from './shortcutmap.ts'
 import { shortcutProgram } from './shortcutprogram.ts'
 
-/** Name of our map, and the first word of our filters' names. */
-const NAME = 'tsnet'
-/** Containers on one host: a quarter of a megabyte of empty buckets. One too many is reached by way of the bridge. */
-const CONTAINERS = 16384
 /** Our place among the filters of a block. */
 const PLACE = { priority: 1, handle: 1 }
 /** Tells a filter that runs another release's program. */
 const RELEASE = createHash('sha256').update(shortcutProgram(0, 0)).digest('hex').slice(0, 12)
 
-/** The bridge's number, the MAC, two bytes of nothing: eight bytes aligned, as the program writes it. */
-function keyOf(bridge: number, mac: string): Buffer {
-  const key = Buffer.alloc(12)
-  key.writeUInt32LE(bridge)
-  key.write(mac.replaceAll(':', ''), 4, 6, 'hex')
-  return key
-}
-
-const macOf = (key: Buffer) => (key.toString('hex', 4, 10).match(/../g) as string[]).join(':')
-
-/** An entry of the map, which leads to one link. */
-type Entry = { bridge: number; mac: string }
-
 /**
  * Frames from one container to another of its network, past the bridge and the firewall hooks of br_netfilter: the ports of
- * a bridge share a block of filters whose one program finds the destination's port in a map and hands the frame to the
- * container behind it (bpf_redirect_peer, Linux 5.10). The block has the bridge's number, and the filter's name the map's id,
- * so a daemon finds both again; nothing of it outlives the last port. A failure is logged and fails no step: without a
- * shortcut, frames take the bridge.
+ * a bridge, tunnels among them, share a block of filters whose one program finds the destination's port in a map and hands the
+ * frame to the container behind it (bpf_redirect_peer, Linux 5.10) or to the tunnel. The block has the bridge's number, and the
+ * filter's name the map's id, so a daemon finds both again; nothing of it outlives the last port. A failure is logged and fails
+ * no step: without a shortcut, frames take the bridge.
  */
 export class Shortcuts {
   readonly #socket: Socket
   readonly #links: Links
   readonly #log: (words: string) => void
-  #map: bpf.BpfMap | undefined
+  #map: ShortcutMap | undefined
   #possible: boolean | undefined
   #complaint = ''
 
@@ -73,32 +58,33 @@ export class Shortcuts {
     const indexes = this.#indexes(asked)
     const whole = this.#wholeness()
     return asked.flatMap(({ link, bridge, mac }) => {
-      const index = indexes.get(link)
+      const [index, number] = [indexes.get(link), indexes.get(bridge)]
       if (index === undefined) return []
-      const number = indexes.get(bridge)
-      const entry =
-        number !== undefined && this.#target(keyOf(number, mac)) === index
-          ? { bridge: number, mac }
-          : undefined
-      return present(link, this.#block(index), entry, block => block === number && whole(block) && bridge)
+      const through = (block: number) => block === number && whole(block) && bridge
+      if (mac === undefined) return tunnelRow(link, this.#block(index), through)
+      const entry = number === undefined ? undefined : this.#open().at(number, mac)
+      return containerRow(link, this.#block(index), entry?.index === index ? entry : undefined, through)
     })
   }
 
-  /** Those of our links. Entries that lead to links that are gone are taken out: their containers died. */
+  /**
+   * Those of our links. Entries that lead to links that are gone are taken out: their containers died. A tunnel's is there if all MACs
+   * that its table has are in the map.
+   */
   owned(links: ReturnType<Links['present']>): Row[] {
     if (!this.possible()) return []
     const names = new Map(links.map(({ link, row }) => [link.index, row.name]))
     const entries = this.#entries(names)
     const blocks = new Map(this.#socket.dump(dumpQdiscs()).map(each => [each.index, each.ingressBlock]))
     const whole = this.#wholeness()
-    return [...names].flatMap(([index, link]) =>
-      present(
-        link,
-        blocks.get(index),
-        entries.get(index),
-        block => whole(block) && (names.get(block) ?? false),
-      ),
-    )
+    const through = (block: number) => whole(block) && (names.get(block) ?? false)
+    return links.flatMap(({ link: { index }, row: { name, type } }) => {
+      const [block, mine] = [blocks.get(index), entries.get(index) ?? []]
+      if (type !== 'vxlan') return containerRow(name, block, mine[0], through)
+      const there = new Set(mine.map(({ mac }) => mac))
+      const complete = this.#behind(index).every(mac => there.has(mac))
+      return tunnelRow(name, block, number => complete && through(number))
+    })
   }
 
   /** Deletes, before the links go that the entries lead to. A link that stays loses its qdisc. */
@@ -127,11 +113,29 @@ export class Shortcuts {
       const { row, was } = step
       if (this.possible())
         this.#try(`no shortcut to ${row.link}`, () => {
-          if (was?.kind === 'shortcut') this.#drop({ ...row, mac: was.mac }, indexes)
+          if (was?.kind === 'shortcut') this.#drop({ ...was, bridge: row.bridge }, indexes)
           this.#add(row, indexes)
         })
       report(at)
     }
+  }
+
+  /** Frames for these MACs into a tunnel that has a shortcut. */
+  lead(index: number, macs: readonly string[]): void {
+    this.#inTunnel(index, macs, (map, bridge) => map.leadInto(bridge, index, macs))
+  }
+
+  /** No longer. */
+  leave(index: number, macs: readonly string[]): void {
+    this.#inTunnel(index, macs, (map, bridge) => map.drop(bridge, index, macs))
+  }
+
+  #inTunnel(index: number, macs: readonly string[], run: (map: ShortcutMap, bridge: number) => void): void {
+    if (macs.length === 0 || !this.possible()) return
+    this.#try('no shortcut to another host', () => {
+      const bridge = this.#block(index)
+      if (bridge !== undefined) run(this.#open(), bridge)
+    })
   }
 
   close(): void {
@@ -156,9 +160,8 @@ export class Shortcuts {
   }
 
   /** The map that filters of ours look into, or a new one. */
-  #open(): bpf.BpfMap {
-    this.#map ??=
-      this.#adopt() ?? bpf.BpfMap.create({ name: NAME, keySize: 12, valueSize: 4, maxEntries: CONTAINERS })
+  #open(): ShortcutMap {
+    this.#map ??= new ShortcutMap(this.#adopt())
     return this.#map
   }
 
@@ -202,27 +205,31 @@ export class Shortcuts {
     return qdisc instanceof NetlinkError ? undefined : qdisc?.ingressBlock
   }
 
-  #target(key: Buffer): number | undefined {
-    return this.#open().get(key)?.readUInt32LE()
-  }
-
   /** Entries by the link that they lead to. */
-  #entries(links: ReadonlyMap<number, string>): Map<number, Entry> {
-    const found = new Map<number, Entry>()
-    for (const key of this.#open().keys()) {
-      const target = this.#target(key)
-      if (target === undefined) continue
-      if (links.has(target)) found.set(target, { bridge: key.readUInt32LE(), mac: macOf(key) })
-      else this.#open().delete(key)
+  #entries(links: ReadonlyMap<number, string>): Map<number, Entry[]> {
+    const found = new Map<number, Entry[]>()
+    const stale: Entry[] = []
+    for (const entry of this.#open().entries()) {
+      const list = links.has(entry.index) ? (found.get(entry.index) ?? []) : stale
+      list.push(entry)
+      if (list !== stale) found.set(entry.index, list)
     }
+    for (const { bridge, index, mac } of stale) this.#open().drop(bridge, index, [mac])
     return found
   }
 
+  /** MACs that a tunnel's table has a host for. */
+  #behind(index: number): string[] {
+    const entries = this.#socket.dump(dumpFdb({ index }))
+    return entries.flatMap(({ lladdr, dst, master }) =>
+      lladdr !== undefined && lladdr !== EVERYBODY && dst !== undefined && master === undefined ? lladdr : [],
+    )
+  }
+
   #drop({ link, bridge, mac }: ShortcutRow, indexes: ReadonlyMap<string, number>): void {
-    const number = indexes.get(bridge)
-    if (number === undefined || mac === '') return
-    const key = keyOf(number, mac)
-    if (this.#target(key) === indexes.get(link)) this.#open().delete(key)
+    const [index, number] = [indexes.get(link), indexes.get(bridge)]
+    if (index === undefined || number === undefined || mac === '') return
+    this.#open().drop(number, index, mac === undefined ? this.#behind(index) : [mac])
   }
 
   #unblock(index: number | undefined): void {
@@ -235,9 +242,8 @@ export class Shortcuts {
       throw new NetlinkError('ENODEV', constants.errno.ENODEV, `no such link: ${index ? bridge : link}`)
     this.#enter(index, number)
     if (this.#filterName(number) !== this.#name()) this.#install(number)
-    const value = Buffer.alloc(4)
-    value.writeUInt32LE(index)
-    this.#open().set(keyOf(number, mac), value)
+    if (mac === undefined) this.#open().leadInto(number, index, this.#behind(index))
+    else this.#open().lead({ bridge: number, mac, index, tunnel: false })
   }
 
   /** Gives the link the bridge's block, in place of one of a bridge that it was a port of before. */
@@ -261,14 +267,20 @@ export class Shortcuts {
   }
 }
 
+/** The bridge that a block leads through, if its program is there and ours. */
+type Through = (block: number) => string | false
+
 /** The row as far as it is there: a part that isn't, or isn't right, is empty. */
-function present(
+function containerRow(
   link: string,
   block: number | undefined,
   entry: Entry | undefined,
-  bridge: (block: number) => string | false,
+  through: Through,
 ): ShortcutRow[] {
   if (block === undefined && !entry) return []
-  const through = (block !== undefined && bridge(block)) || ''
-  return [{ kind: 'shortcut', link, bridge: through, mac: entry?.bridge === block ? (entry?.mac ?? '') : '' }]
+  const mac = entry?.bridge === block ? (entry?.mac ?? '') : ''
+  return [{ kind: 'shortcut', link, bridge: (block !== undefined && through(block)) || '', mac }]
 }
+
+const tunnelRow = (link: string, block: number | undefined, through: Through): ShortcutRow[] =>
+  block === undefined ? [] : [{ kind: 'shortcut', link, bridge: through(block) || '' }]

@@ -150,9 +150,13 @@ function inside(network: Network, endpoint: Endpoint): { inside?: Inside } {
 }
 
 /** Records of networks that are older than the option don't have it. */
-function shortcutRows(network: Network, endpoint: Endpoint): Wanted[] {
+export function hasShortcut(network: Network): boolean {
   const { isolation, shortcut = true } = optionsOf(network)
-  if (isolation || !shortcut) return []
+  return shortcut && !isolation
+}
+
+function shortcutRows(network: Network, endpoint: Endpoint): Wanted[] {
+  if (!hasShortcut(network)) return []
   return [
     must({
       kind: 'shortcut',

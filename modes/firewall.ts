@@ -14,6 +14,9 @@ const ours = { in: `iifgroup ${LINK_GROUP}`, out: `oifgroup ${LINK_GROUP}` }
 /** Verdicts of `ingress4` and `ingress6`: what may come into a bridge from anywhere but itself. */
 export type Ingress = 'nat' | 'unprotected' | 'routed' | 'closed'
 
+/** A tunnel's own packets: nobody answers them, so each flow would be an entry of connection tracking that says nothing. */
+const untracked = ['udp dport . @th,96,24 @vnis notrack']
+
 const chains: ChainRow[] = [
   {
     kind: 'chain',
@@ -22,8 +25,13 @@ const chains: ChainRow[] = [
     // route_localnet on our bridges lets 127.0.0.1 reach published ports; without this a container, or with kube-proxy's
     // way of setting it everywhere a neighbour, would reach the host's loopback services (CVE-2020-8558). A neighbour
     // would reach those published at 127.0.0.1 in any case: they are mapped before the kernel looks for martians.
-    rules: ['ip daddr 127.0.0.0/8 iifname != "lo" drop', `${ours.in} ip saddr 127.0.0.0/8 drop`],
+    rules: [
+      'ip daddr 127.0.0.0/8 iifname != "lo" drop',
+      `${ours.in} ip saddr 127.0.0.0/8 drop`,
+      ...untracked,
+    ],
   },
+  { kind: 'chain', name: 'leaving', hook: 'type filter hook output priority raw', rules: untracked },
   {
     kind: 'chain',
     name: 'forward',

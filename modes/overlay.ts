@@ -4,7 +4,7 @@ import { sharedKey } from '../core/elsewhere.ts'
 import type { Elsewhere, Mode, Underlay } from '../core/faces.ts'
 import type { Endpoint, Network } from '../core/records.ts'
 import { EVERYBODY, type Row, type Wanted } from '../core/rows.ts'
-import { bridge, bridgeName } from './bridge.ts'
+import { bridge, bridgeName, hasShortcut } from './bridge.ts'
 import { element, must } from './firewall.ts'
 import { type OverlayOptions, overlayOptions } from './overlay-options.ts'
 
@@ -112,7 +112,7 @@ function silenceRows(network: Network): Row[] {
 function tunnelRows(network: Network, self: Underlay): Row[] {
   const families = ([4, 6] as const).filter(family => localOf(self, family) !== undefined)
   return [
-    ...families.map(family => tunnelRow(network, self, family)),
+    ...families.flatMap(family => [tunnelRow(network, self, family), ...shortcutRows(network, family)]),
     element('vnis', [String(self.port), String(vniOf(network))]),
   ]
 }
@@ -138,6 +138,11 @@ function tunnelRow(network: Network, self: Underlay, family: Family): Row {
     locked: true,
     flood: optionsOf(network).multicast,
   }
+}
+
+function shortcutRows(network: Network, family: Family): Row[] {
+  if (!hasShortcut(network)) return []
+  return [{ kind: 'shortcut', link: linkName(network, family), bridge: bridgeName(network) }]
 }
 
 const ownAddresses = ({ ipv4, ipv6 }: Endpoint) => [ipv4, ipv6].flatMap(each => (each ? host(each) : []))

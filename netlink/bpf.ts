@@ -9,10 +9,12 @@ const BPF = {
   MAP_LOOKUP_ELEM: 1,
   MAP_UPDATE_ELEM: 2,
   MAP_DELETE_ELEM: 3,
-  MAP_GET_NEXT_KEY: 4,
   PROG_LOAD: 5,
   MAP_GET_FD_BY_ID: 14,
   OBJ_GET_INFO_BY_FD: 15,
+  MAP_LOOKUP_BATCH: 24,
+  MAP_UPDATE_BATCH: 26,
+  MAP_DELETE_BATCH: 27,
 } as const
 
 /** BPF_MAP_TYPE_HASH and BPF_F_NO_PREALLOC. */
@@ -24,14 +26,32 @@ const LOG_SIZE = 65536
 /** Some helpers are for programs under a licence compatible with the GPL (license_is_gpl_compatible). */
 const LICENCE = Buffer.from('GPL\0')
 
-/** A field of union bpf_attr: __u32, the 16 bytes of a name, or a pointer to these bytes. */
-type Field = number | string | Buffer
+/** A field of union bpf_attr: __u32, the 16 bytes of a name, a pointer to these bytes or one to nothing. */
+type Field = number | string | Buffer | null
 
 const sizeOf = (field: Field) => (typeof field === 'number' ? 4 : typeof field === 'string' ? 16 : 8)
+/** Entries that are read by one call. */
+const PART = 1024
+/** Where a batch's attributes count what was done, behind four pointers. */
+const COUNT_AT = 32
+type Batch = {
+  from?: Buffer | null
+  to?: Buffer | null
+  keys: Buffer
+  values?: Buffer | null
+  count: number
+}
+const nth = (from: Buffer, i: number, size: number) => Buffer.from(from.subarray(i * size, (i + 1) * size))
+
 const aligned = (size: number) => (size + 7) & ~7
 
+/** The attributes as the kernel left them come with its answer: some commands count in them what they did. */
+type Answer = { result: number; attributes: Buffer }
+
+const call = (command: number, fields: readonly Field[]): number => ask(command, fields).result
+
 /** One call of bpf(2). What a pointer leads to lies behind the attributes, and is copied back when the kernel has answered. */
-function call(command: number, fields: readonly Field[]): number {
+function ask(command: number, fields: readonly Field[]): Answer {
   const buffers = fields.filter(field => Buffer.isBuffer(field))
   const size = fields.reduce<number>((sum, field) => sum + sizeOf(field), 0)
   const memory = Buffer.alloc(buffers.reduce((sum, { length }) => sum + aligned(length), aligned(size)))
@@ -42,7 +62,7 @@ function call(command: number, fields: readonly Field[]): number {
   for (const field of fields) {
     if (typeof field === 'number') memory.writeUInt32LE(field, at)
     else if (typeof field === 'string') memory.write(field, at, 15)
-    else {
+    else if (field) {
       memory.writeUInt32LE(end, at)
       field.copy(memory, end)
       places.push(at)
@@ -53,7 +73,7 @@ function call(command: number, fields: readonly Field[]): number {
   }
   const result = native.bpf(command, memory, size, Buffer.from(places))
   for (const [buffer, from] of copies) memory.copy(buffer, 0, from)
-  return result
+  return { result, attributes: memory.subarray(0, size) }
 }
 
 export type MapSpec = {
@@ -114,13 +134,36 @@ export class BpfMap implements Disposable {
     return this.#found(BPF.MAP_DELETE_ELEM, key)
   }
 
-  /** All keys; one that is deleted meanwhile makes the kernel begin anew, so a key may come twice. */
-  *keys(): Generator<Buffer> {
-    const [key, next] = [Buffer.alloc(this.#keySize), Buffer.alloc(this.#keySize)]
-    // A key that isn't there leads to the first one; a null pointer would too.
-    for (let first = true; this.#next(first ? undefined : key, next); first = false) {
-      next.copy(key)
-      yield Buffer.from(key)
+  /** As `set`, of many entries by one call (Linux 5.6): their keys one after the other, their values likewise. */
+  setAll(keys: Buffer, values: Buffer): void {
+    const count = Math.floor(keys.length / this.#keySize)
+    this.#check(keys, values, count)
+    const { result } = this.#batch(BPF.MAP_UPDATE_BATCH, { keys, values, count })
+    checked(result, `bpf: update map ${this.name}`)
+  }
+
+  /** As `delete`, of many by one call. Those that aren't there are left out. */
+  deleteAll(keys: Buffer): void {
+    this.#check(keys, undefined, Math.floor(keys.length / this.#keySize))
+    for (let at = 0; at < keys.length; ) {
+      const rest = keys.subarray(at)
+      const count = rest.length / this.#keySize
+      const { result, done } = this.#batch(BPF.MAP_DELETE_BATCH, { keys: rest, count })
+      if (found(result, this.name)) return
+      at += (done + 1) * this.#keySize
+    }
+  }
+
+  /** All entries, some thousand a call; one that is added or deleted meanwhile may come or not. */
+  *entries(): Generator<{ key: Buffer; value: Buffer }> {
+    const keys = Buffer.alloc(this.#keySize * PART)
+    const values = Buffer.alloc(this.#valueSize * PART)
+    const to = Buffer.alloc(4)
+    for (let from: Buffer | null = null, more = true; more; from = Buffer.from(to)) {
+      const { result, done } = this.#batch(BPF.MAP_LOOKUP_BATCH, { from, to, keys, values, count: PART })
+      more = found(result, this.name)
+      for (let i = 0; i < done; i++)
+        yield { key: nth(keys, i, this.#keySize), value: nth(values, i, this.#valueSize) }
     }
   }
 
@@ -128,9 +171,13 @@ export class BpfMap implements Disposable {
     closeSync(this.fd)
   }
 
-  #next(key: Buffer | undefined, next: Buffer): boolean {
-    const from: Field[] = key ? [key] : [0, 0]
-    return found(call(BPF.MAP_GET_NEXT_KEY, [this.fd, 0, ...from, next]), this.name)
+  /** What the commands of many entries have in common; `done` is how many it were. */
+  #batch(
+    command: number,
+    { from = null, to = null, keys, values = null, count }: Batch,
+  ): { result: number; done: number } {
+    const { result, attributes } = ask(command, [from, to, keys, values, count, this.fd, 0, 0, 0, 0])
+    return { result, done: attributes.readUInt32LE(COUNT_AT) }
   }
 
   #found(command: number, key: Buffer, ...value: Buffer[]): boolean {
@@ -139,8 +186,8 @@ export class BpfMap implements Disposable {
   }
 
   /** The kernel reads as many bytes as its map says, however long our buffer is. */
-  #check(key: Buffer, value?: Buffer): void {
-    if (key.length !== this.#keySize || (value && value.length !== this.#valueSize))
+  #check(key: Buffer, value?: Buffer, count = 1): void {
+    if (key.length !== this.#keySize * count || (value && value.length !== this.#valueSize * count))
       throw NetlinkError.invalid(`a key is ${this.#keySize} bytes here and a value ${this.#valueSize}`)
   }
 }

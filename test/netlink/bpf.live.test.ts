@@ -28,9 +28,29 @@ const reason = obstacle()
     for (const number of [1, 2, 3]) map.set(key(number), value(number))
     map.set(key(2), value(9))
     assert.deepEqual(map.get(key(2)), value(9))
-    assert.deepEqual([...map.keys()].map(each => each[0]).sort(), [1, 2, 3])
+    assert.deepEqual([...map.entries()].map(each => [each.key[0], each.value[0]]).sort(), [
+      [1, 1],
+      [2, 9],
+      [3, 3],
+    ])
     assert.deepEqual([map.delete(key(2)), map.delete(key(2))], [true, false])
     assert.equal(map.get(key(2)), undefined)
+  })
+
+  it('maps take, list and forget many at once, more than one call lists', () => {
+    using map = nl.bpf.BpfMap.create({ ...spec, maxEntries: 5000 })
+    const numbers = Array.from({ length: 3000 }, (_, i) => i)
+    const wide = (number: number) => Buffer.from([number & 255, number >> 8, 0, 0, 0, 0, 0, 0])
+    map.setAll(Buffer.concat(numbers.map(wide)), Buffer.concat(numbers.map(value)))
+    const listed = () => [...map.entries()].map(({ key }) => key.readUInt16LE()).sort((a, b) => a - b)
+    assert.deepEqual(listed(), numbers)
+    map.deleteAll(Buffer.concat([4000, 1, 2, 4001, 2999].map(wide)))
+    assert.deepEqual(
+      listed(),
+      numbers.filter(each => ![1, 2, 2999].includes(each)),
+    )
+    const many = Array.from({ length: 6000 }, (_, i) => i)
+    assert.throws(() => map.setAll(Buffer.concat(many.map(wide)), Buffer.alloc(24_000)), { code: 'E2BIG' })
   })
 
   it('maps are found by their number as long as somebody holds them', () => {

@@ -121,6 +121,46 @@ const uid = process.getuid?.()
     assert.equal((await a.packets('tx')) - sent, 1)
   })
 
+  it('frames between hosts go past the bridges, both ways, and those in another’s name nowhere', async () => {
+    await reaches(a1, '10.90.1.2')
+    const watch = [
+      'add table bridge watch',
+      'add chain bridge watch passing { type filter hook forward priority 0; }',
+      'add rule bridge watch passing ether type ip counter',
+    ].join('; ')
+    for (const host of [a, b]) await host.run('nft', watch)
+    const bridged = async () =>
+      Promise.all(
+        [a, b].map(
+          async host => /packets (\d+)/.exec(await host.run('nft', 'list', 'ruleset', 'bridge'))?.[1],
+        ),
+      )
+    await reaches(a1, '10.90.1.2', '-s', '1400')
+    await reaches(b1, '10.90.0.2')
+    assert.deepEqual(await bridged(), ['0', '0'])
+    // Nobody vouches for this MAC on b, and the one after it is a container's of a.
+    for (const mac of ['02:42:0a:5a:01:63', a2.remote.mac]) {
+      await b1.run('ip', 'link', 'set', 'eth0', 'address', mac)
+      const before = await a1.run('ip', '-s', '-j', 'link', 'show', 'eth0')
+      assert.notEqual((await ping(b1, '10.90.0.2')).code, 0)
+      const received = (text: string) => JSON.parse(text)[0].stats64.rx.packets
+      assert.equal(received(await a1.run('ip', '-s', '-j', 'link', 'show', 'eth0')), received(before))
+    }
+    await b1.run('ip', 'link', 'set', 'eth0', 'address', b1.remote.mac)
+    await reaches(b1, '10.90.0.2')
+    for (const host of [a, b]) await host.run('nft', 'delete', 'table', 'bridge', 'watch')
+  })
+
+  it('tunnels leave nothing in connection tracking', async () => {
+    await reaches(a1, '10.90.1.2')
+    await reaches(a1, '10.9.0.2')
+    for (const host of [a, b]) {
+      const flows = await host.run('conntrack', '-L')
+      assert.doesNotMatch(flows, /dport=4789/)
+      if (host === a) assert.match(flows, /icmp/)
+    }
+  })
+
   it('egress leaves by the address of the host it is on, and published ports answer', async () => {
     listen(outside, 'socat', 'TCP-LISTEN:700,fork,reuseaddr', 'SYSTEM:echo $SOCAT_PEERADDR')
     await socket(outside, '-Hlt', 700)
