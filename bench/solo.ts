@@ -125,10 +125,10 @@ export class Server {
   }
 
   /** Resident memory now and at its highest, MB. */
-  async memory(): Promise<{ now: number; highest: number }> {
+  async memory(): Promise<{ now: number; own: number; highest: number }> {
     const status = await readFile(`/proc/${this.#child.pid}/status`, 'utf8')
     const mb = (field: string) => Number(new RegExp(`${field}:\\s+(\\d+) kB`).exec(status)?.[1]) / 1024
-    return { now: mb('VmRSS'), highest: mb('VmHWM') }
+    return { now: mb('VmRSS'), own: mb('RssAnon'), highest: mb('VmHWM') }
   }
 
   /** CPU time that its threads have used so far, ms. /proc/PID/stat counts in ticks of ten, schedstat in nanoseconds. */

@@ -1,0 +1,96 @@
+import { networkInterfaces } from 'node:os'
+import type { Logger } from 'pino'
+import { Engine } from '../core/engine.ts'
+import type { Kernel, Store } from '../core/faces.ts'
+import { PeerTable } from '../core/peers.ts'
+import { Settler } from '../core/settle.ts'
+import { Ipam } from '../ipam/ipam.ts'
+import { befriendFirewalld, openKernel } from '../kernel/index.ts'
+import { ground } from '../modes/firewall.ts'
+import { modes } from '../modes/index.ts'
+import { openStore } from '../store/open.ts'
+import { Following } from './cluster/following.ts'
+import { telling } from './cluster/own.ts'
+import { Doorbell } from './doorbell.ts'
+import { machineId } from './machine.ts'
+import type { Membership } from './membership.ts'
+import { isNamespace } from './pods.ts'
+
+/** This host alone: records, kernel, and what holds the two together. */
+export type Host = {
+  store: Store
+  /** Why some records could not be read. */
+  complaint: string | undefined
+  peers: PeerTable
+  settler: Settler
+  engine: Engine
+  ipam: Ipam
+  close(): Promise<void>
+}
+
+/**
+ * Opens the records and settles the kernel with them: before anything is served, for after a reboot Docker never tells of its
+ * networks again, it only starts containers on them.
+ */
+export async function openHost(state: string, membership: Membership, log: Logger): Promise<Host> {
+  const disk = openStore(state)
+  if (disk.complaint) log.error(disk.complaint)
+  const store = telling(disk, changes => membership.tell(changes))
+  await membership.listen(store)
+  const peers = new PeerTable(membership.wanted ? await Following.underlay(membership.meeting) : undefined)
+  const kernel = await openKernel({ log: words => log.warn(words) })
+  let swept: Promise<unknown> | undefined
+  const settler = new Settler({
+    kernel,
+    store,
+    modes,
+    peers,
+    ground: ground(),
+    // What the kernel holds and damaged records don't may belong to a container that runs.
+    sparing: disk.complaint !== undefined,
+    log,
+    found: present => {
+      swept = Promise.allSettled(engine.abandoned(present))
+    },
+  })
+  const engine = new Engine({
+    kernel,
+    settler,
+    modes,
+    peers,
+    ephemeral: (await kernel.facts()).ephemeral,
+    now: Date.now,
+    log,
+    admit: network => membership.admit(network),
+    isNamespace: async path => isNamespace(path),
+  })
+  const ipam = new Ipam({
+    store: settler.store,
+    clock: Date.now,
+    routes: async () => linkSubnets(),
+    seed: await machineId(store),
+    portion: pool => membership.cluster?.portion(pool),
+  })
+  await settler.settle('everything')
+  await swept
+  const stop = keep(kernel, settler, log)
+  const close = async () => {
+    stop()
+    await kernel.close()
+    await store.close()
+  }
+  return { store, complaint: disk.complaint, peers, settler, engine, ipam, close }
+}
+
+/** Puts back what others change, until it is stopped. */
+function keep(kernel: Kernel, settler: Settler, log: Logger): () => void {
+  const doorbell = new Doorbell(() => settler.settle('everything'))
+  kernel.watch(() => doorbell.ring())
+  befriendFirewalld().catch(error => log.error({ err: error }, "firewalld doesn't know tsnet's bridges"))
+  return () => doorbell.close()
+}
+
+/** Subnets that this host's links are in: pools that we choose keep clear of them. */
+function linkSubnets(): string[] {
+  return Object.values(networkInterfaces()).flatMap(links => links?.flatMap(link => link.cidr ?? []) ?? [])
+}
