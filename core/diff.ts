@@ -83,6 +83,7 @@ const settable: { [kind in Row['kind']]: readonly string[] } = {
     'hairpin',
     'isolated',
     'local',
+    'inheritDf',
     'suppress',
     'learning',
     'locked',

@@ -48,6 +48,7 @@ function linkWords(row: Extract<Row, { kind: 'link' }>): (string | false | undef
     row.vni !== undefined && `id ${row.vni}`,
     row.udpPort !== undefined && `dstport ${row.udpPort}`,
     row.local && `local ${row.local}`,
+    row.inheritDf && 'df inherit',
     row.peer && `peer ${row.peer.name}`,
     row.master && `master ${row.master}`,
     row.mac && `address ${row.mac}`,

@@ -40,6 +40,8 @@ export type LinkRow = {
   udpPort?: number
   /** VXLAN: source address of its packets; its family is that of every destination. */
   local?: string
+  /** VXLAN: its packets may be cut on the way only if the packet inside may (IFLA_VXLAN_DF inherit), so senders learn the path's MTU. */
+  inheritDf?: boolean
   /** Bridge port: answers ARP and ND for neighbours behind it, and keeps such requests from it (IFLA_BRPORT_NEIGH_SUPPRESS). */
   suppress?: boolean
   /** Bridge port: takes the source of a frame for the place of that MAC (IFLA_BRPORT_LEARNING). */

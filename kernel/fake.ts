@@ -188,7 +188,8 @@ export class FakeKernel implements Kernel {
 
   #addLink({ peer, ...row }: LinkRow): void {
     const mac = row.mac ?? `02:00:00:00:00:${String(this.world.links.size % 100).padStart(2, '0')}`
-    const born = { ...portOf({ mtu: 1500, ...row, mac }, undefined), ...flags(row) }
+    const tunnel = row.type === 'vxlan' ? { inheritDf: false } : {}
+    const born = { ...portOf({ mtu: 1500, ...tunnel, ...row, mac }, undefined), ...flags(row) }
     const link: FakeLink = { row: born, ours: true, alias: needsAlias(row) }
     if (peer?.inside) this.world.furnish(row.name, peer)
     this.world.links.set(row.name, peer && !peer.inside ? { ...link, peer: peer.name } : link)

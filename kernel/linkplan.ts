@@ -16,6 +16,8 @@ import type { Failure } from './room.ts'
 
 /** enum in6_addr_gen_mode: no link-local address of the kernel's own. */
 const ADDR_GEN_NONE = 1
+/** enum ifla_vxlan_df */
+export const DF_INHERIT = 2
 
 /** What tells a link's owner. */
 export const marks = (link: Link): Marks => {
@@ -154,7 +156,7 @@ function createVxlan(row: LinkRow, master: number | undefined): Request<undefine
       data: {
         ...(vni === undefined ? {} : { id: vni }),
         ...(udpPort === undefined ? {} : { port: udpPort }),
-        ...source(row),
+        ...tunnelSettings(row),
         learning: 0,
       },
     }),
@@ -167,8 +169,10 @@ function createVxlan(row: LinkRow, master: number | undefined): Request<undefine
   ]
 }
 
-const source = ({ local }: LinkRow) =>
-  local === undefined ? {} : local.includes(':') ? { local6: local } : { local }
+const tunnelSettings = ({ local, inheritDf }: LinkRow) => ({
+  ...(local === undefined ? {} : local.includes(':') ? { local6: local } : { local }),
+  ...(inheritDf === undefined ? {} : { df: inheritDf ? DF_INHERIT : 0 }),
+})
 
 /** A frame to a MAC that nobody has told of has nowhere to go: it isn't flooded to the tunnel. */
 const tunnelPort = ({ type, suppress, learning, locked, flood }: Partial<LinkRow>) => ({
@@ -190,7 +194,7 @@ function portSettings({ hairpin, isolated, ...tunnel }: Partial<LinkRow>) {
 
 /** A port's settings are looked at before its new master is, so they come in a message of their own. */
 function change(row: LinkRow, { index }: Link, master: number | undefined): Request<undefined>[] {
-  const settings = portSettings(row)
+  const [settings, tunnel] = [portSettings(row), tunnelSettings(row)]
   return [
     setLink({
       index,
@@ -200,8 +204,8 @@ function change(row: LinkRow, { index }: Link, master: number | undefined): Requ
       ...(master === undefined ? {} : { master }),
       up: row.up,
     }),
-    ...(row.type === 'vxlan' && row.local !== undefined
-      ? [setLink({ index, kind: 'vxlan', data: source(row) })]
+    ...(row.type === 'vxlan' && Object.keys(tunnel).length > 0
+      ? [setLink({ index, kind: 'vxlan', data: tunnel })]
       : []),
     ...('port' in settings ? [setLink({ index, ...settings })] : []),
   ]

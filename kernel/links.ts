@@ -2,7 +2,7 @@ import { closeSync, openSync } from 'node:fs'
 import { dumpLinks, getLink, type Link, NetlinkError, type Socket } from '@tsnet/netlink'
 import type { LinkRow, Row } from '../core/rows.ts'
 import { furnish } from './inside.ts'
-import { marks, type Plan, plan } from './linkplan.ts'
+import { DF_INHERIT, marks, type Plan, plan } from './linkplan.ts'
 import { containerEnd, ENGINE_BRIDGE, ownership, TRASH_GROUP, validLinkName } from './names.ts'
 import { about, type Ordered, type Placed } from './order.ts'
 import { type Failure, failure, type Report, type Room } from './room.ts'
@@ -175,12 +175,13 @@ function toRow(link: Link, masters: ReadonlyMap<number, string>): LinkRow {
 }
 
 function tunnelFields({ data, port }: Extract<Link, { kind: 'vxlan' }>): Partial<LinkRow> {
-  const { id, port: udpPort, local, local6 } = data ?? {}
+  const { id, port: udpPort, local, local6, df } = data ?? {}
   const source = local ?? local6
   return {
     ...(id !== undefined && { vni: id }),
     ...(udpPort !== undefined && { udpPort }),
     ...(source !== undefined && { local: source }),
+    inheritDf: df === DF_INHERIT,
     ...(port && {
       suppress: port.neighSuppress === 1,
       learning: port.learning === 1,

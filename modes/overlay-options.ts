@@ -23,6 +23,8 @@ export const overlayWords = {
   underlay_mtu: integer(576, 65535),
   /** Broadcast and multicast reach other hosts: a copy for each of them. */
   multicast: bool,
+  /** What becomes of a packet that is too large for the way between two hosts, though not for their links. */
+  path_mtu: choice('discover', 'fragment'),
   /** The user keeps the addresses of hosts apart, instead of tsnet. */
   addresses: choice('manual'),
 } as const
@@ -41,6 +43,8 @@ export type OverlayOptions = BridgeOptions & {
   vni?: number
   underlayMtu?: number
   multicast: boolean
+  /** Records of networks that are older than the option don't have it. */
+  pathMtu?: 'discover' | 'fragment'
   addresses?: 'manual'
 }
 
@@ -50,7 +54,7 @@ export function overlayOptions(words: Readonly<Record<string, string>>, network:
     throw new Refused(
       'option "encrypted" is not known: tsnet does not encrypt VXLAN; put hosts that meet over a network you do not trust into a VPN, and give TSNET_VTEP its address',
     )
-  const { name, vni, underlay_mtu, multicast, addresses, ...given } = readWords(
+  const { name, vni, underlay_mtu, multicast, path_mtu, addresses, ...given } = readWords(
     overlayWords,
     labels,
     plain(words),
@@ -58,6 +62,7 @@ export function overlayOptions(words: Readonly<Record<string, string>>, network:
   return {
     ...settled(given, network),
     multicast: multicast ?? false,
+    ...(path_mtu !== undefined && { pathMtu: path_mtu }),
     ...(name !== undefined && { name }),
     ...(vni !== undefined && { vni }),
     ...(addresses !== undefined && { addresses }),

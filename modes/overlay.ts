@@ -131,6 +131,7 @@ function tunnelRow(network: Network, self: Underlay, family: Family): Row {
     vni: vniOf(network),
     udpPort: self.port,
     local: localOf(self, family) as string,
+    inheritDf: optionsOf(network).pathMtu !== 'fragment',
     master: bridgeName(network),
     isolated: true,
     suppress: true,

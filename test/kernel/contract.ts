@@ -81,6 +81,7 @@ export const tunnel: LinkRow = {
   vni: 4711,
   udpPort: 4790,
   local: '10.9.0.1',
+  inheritDf: true,
   master: 'tsb-1',
   isolated: true,
   suppress: true,
@@ -319,7 +320,14 @@ export function suite(name: string, factory: () => Promise<Bed>): void {
 
       it('change their source address and settings in place', async () => {
         await add(bridge, tunnel, far)
-        const changed = { ...tunnel, local: '10.9.0.2', flood: true, locked: false, mtu: 1300 }
+        const changed = {
+          ...tunnel,
+          local: '10.9.0.2',
+          flood: true,
+          locked: false,
+          mtu: 1300,
+          inheritDf: false,
+        }
         assert.deepEqual(await apply(step('set', changed, tunnel)), ['ok'])
         await assertPresent(changed, far)
       })
