@@ -4,6 +4,7 @@
 #             (700 MB unpacked, into .cache/)
 # make test-quick, make test-docker   those without and those with Docker engines
 # make rootfs   assembles dist/plugin, which `docker plugin create` takes; make plugin makes the managed plugin from it
+# make install   puts the daemon, its service and `tsnet` on this machine and starts it; DESTDIR=folder only puts them there
 # make bench  prints ratios against the peers
 
 node := node_modules/.bin/node
@@ -28,7 +29,7 @@ define install
 	  apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$packages; }
 endef
 
-.PHONY: all run rootfs plugin test test-quick test-docker check bench clean
+.PHONY: all run install rootfs plugin test test-quick test-docker check bench clean
 all: dist/tsnetd dist/tsnet dist/tsnet-cni
 
 # `npm ci` refuses a lock file without the packages of platforms that the registry at hand doesn't offer.
@@ -83,6 +84,17 @@ run: all
 	@[ "$$(id -u)" = 0 ] || { echo "tsnetd changes the host's network, so it runs as root: use 'sudo make run'." >&2; exit 1; }
 	@command -v dockerd >/dev/null || [ -S /var/run/docker.sock ] || { echo "Docker is missing: get it with 'apt-get install docker.io', then 'make run' again." >&2; exit 1; }
 	exec dist/tsnetd
+
+# Settings that are there stay. A daemon that runs is replaced: containers notice nothing.
+install: all
+	$(if $(DESTDIR),,$(call install,$(to_run)))
+	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" = 0 ] || { echo "tsnetd runs as root: use 'sudo make install'." >&2; exit 1; }
+	install -d $(DESTDIR)/opt/tsnet $(DESTDIR)/etc/tsnet $(DESTDIR)/etc/systemd/system $(DESTDIR)/usr/local/bin
+	cp -R --remove-destination dist/tsnetd dist/tsnet dist/tsnet-cni dist/node dist/lib dist/*.js dist/netlink.node $(DESTDIR)/opt/tsnet/
+	install -m 644 deploy/tsnetd.service deploy/tsnetd.socket $(DESTDIR)/etc/systemd/system/
+	[ -e $(DESTDIR)/etc/tsnet/tsnetd.env ] || install -m 600 deploy/tsnetd.env $(DESTDIR)/etc/tsnet/
+	ln -sf /opt/tsnet/tsnet $(DESTDIR)/usr/local/bin/tsnet
+	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || { systemctl daemon-reload; systemctl enable --now tsnetd.socket tsnetd; systemctl restart tsnetd; }
 
 # Debian's packages, pinned in rootfs/packages.*.txt, come from the mirror that this machine's apt uses.
 rootfs: dist/plugin/config.json
