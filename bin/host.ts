@@ -22,6 +22,7 @@ export type Host = {
   /** Why some records could not be read. */
   complaint: string | undefined
   peers: PeerTable
+  kernel: Kernel
   settler: Settler
   engine: Engine
   ipam: Ipam
@@ -79,7 +80,7 @@ export async function openHost(state: string, membership: Membership, log: Logge
     await kernel.close()
     await store.close()
   }
-  return { store, complaint: disk.complaint, peers, settler, engine, ipam, close }
+  return { store, complaint: disk.complaint, peers, kernel, settler, engine, ipam, close }
 }
 
 /** Puts back what others change, until it is stopped. */

@@ -15,6 +15,8 @@ import { Mirror } from './mirror/index.ts'
 import { engine as dockerNames } from './names/docker.ts'
 import { Names } from './names/index.ts'
 import { pluginName } from './plugin.ts'
+import { servicesOf } from './services/docker.ts'
+import { VirtualServices } from './services/index.ts'
 import type { Settings } from './settings.ts'
 
 const spans = (mode: string) => modes[mode]?.elsewhere !== undefined
@@ -31,6 +33,7 @@ export class Membership {
   #following: Following | undefined
   #mirror: Mirror | undefined
   #names: Names | undefined
+  #services: VirtualServices | undefined
 
   constructor(settings: Settings, log: Logger) {
     this.wanted = settings.key !== '' || settings.join !== '' || settings.scope === 'global'
@@ -47,6 +50,7 @@ export class Membership {
     this.cluster?.tell(changes)
     this.#mirror?.tell(changes)
     this.#names?.tell(changes)
+    this.#services?.tell(changes)
   }
 
   /** A network as it is to be recorded; Refused for one that others are known to have. */
@@ -72,6 +76,7 @@ export class Membership {
     const log = this.#log
     const unsettled = (err: unknown) => log.error({ err }, 'what other hosts told is not in the kernel yet')
     const mirror = this.#mirrored(store)
+    if (this.#settings.scope === 'global') this.#services = this.#balanced(host)
     const parts = {
       store,
       peers,
@@ -80,7 +85,10 @@ export class Membership {
       spans,
       run: dirname(this.#settings.api),
       moved: ({ places, members }: Moves) => {
-        if (places.length > 0) engine.moved(places).catch(unsettled)
+        if (places.length > 0) {
+          engine.moved(places).catch(unsettled)
+          this.#services?.soon()
+        }
         if (members.length > 0) engine.joined(members).catch(unsettled)
       },
       heard: () => {
@@ -104,15 +112,22 @@ export class Membership {
   start(): void {
     this.#mirror?.start()
     this.#names?.start()
+    this.#services?.soon()
   }
 
   async close(): Promise<void> {
     this.#mirror?.close()
     this.#names?.close()
+    this.#services?.close()
     await this.#following?.close()
   }
 
   #say = (entries: Entry[]) => this.cluster?.write(entries)
+
+  #balanced({ store, kernel }: Host): VirtualServices {
+    const { docker } = this.#settings
+    return new VirtualServices({ services: servicesOf(docker), store, spans, kernel, log: this.#log })
+  }
 
   #mirrored(store: Store): Mirror {
     const path = this.#settings.docker

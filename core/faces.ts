@@ -36,9 +36,17 @@ export interface Kernel {
    * Anything that isn't there is fine.
    */
   retire(namespace: string, link: string, mac?: string): Promise<void>
+  /**
+   * In a container's namespace, connections to these addresses go to their backends in turn; what was said before of this namespace is
+   * forgotten. Fine when the namespace is gone. Rejects with the kernel's words.
+   */
+  balance(namespace: string, services: readonly VirtualService[]): Promise<void>
   facts(): Promise<Facts>
   close(): Promise<void>
 }
+
+/** An address that nobody has, and who answers for it. */
+export type VirtualService = { address: string; backends: readonly string[] }
 
 /** How a link inside of a container is: its addresses in CIDR form, and all the container's routes. */
 export type Furnished = { mac: string; mtu: number; up: boolean; addresses: string[]; routes: Route[] }

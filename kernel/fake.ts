@@ -1,5 +1,5 @@
 import { StepError } from '../core/errors.ts'
-import type { Facts, Furnished, Kernel, Outcome, Scope } from '../core/faces.ts'
+import type { Facts, Furnished, Kernel, Outcome, Scope, VirtualService } from '../core/faces.ts'
 import { line, stepLine } from '../core/lines.ts'
 import type {
   FdbRow,
@@ -75,6 +75,10 @@ export class FakeKernel implements Kernel {
     const at = `${namespace} ${link}`
     const there = this.world.insides.get(at)?.furnished.mac
     if (there === (mac ?? there)) this.world.insides.delete(at)
+  }
+
+  async balance(namespace: string, services: readonly VirtualService[]): Promise<void> {
+    this.world.balanced.set(namespace, structuredClone(services))
   }
 
   watch(ring: () => void): void {

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { StepError } from '../core/errors.ts'
-import type { Kernel, Outcome, Scope } from '../core/faces.ts'
+import type { Kernel, Outcome, Scope, VirtualService } from '../core/faces.ts'
 import type { Step } from '../core/rows.ts'
 import type { Result } from './linux.ts'
 import type { Calls, Message, WorkerData } from './messages.ts'
@@ -73,6 +73,10 @@ class Remote implements Kernel {
 
   retire(namespace: string, link: string, mac?: string) {
     return this.#call('retire', { namespace, link, ...(mac !== undefined && { mac }) })
+  }
+
+  balance(namespace: string, services: readonly VirtualService[]) {
+    return this.#call('balance', { namespace, services })
   }
 
   watch(ring: () => void): void {

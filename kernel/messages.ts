@@ -1,4 +1,4 @@
-import type { Facts, Furnished } from '../core/faces.ts'
+import type { Facts, Furnished, VirtualService } from '../core/faces.ts'
 import type { Row, Step } from '../core/rows.ts'
 import type { Result } from './linux.ts'
 
@@ -9,6 +9,7 @@ export type Calls = {
   facts: { argument: undefined; answer: Facts }
   look: { argument: { namespace: string; link: string }; answer: Furnished | undefined }
   retire: { argument: { namespace: string; link: string; mac?: string }; answer: undefined }
+  balance: { argument: { namespace: string; services: readonly VirtualService[] }; answer: undefined }
   watch: { argument: undefined; answer: undefined }
   close: { argument: undefined; answer: undefined }
 }

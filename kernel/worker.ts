@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { enterNamespace } from '@tsnet/netlink'
+import { balance } from './balance.ts'
 import { Linux } from './linux.ts'
 import type { Call, Message, WorkerData } from './messages.ts'
 
@@ -7,6 +8,8 @@ const port = parentPort as NonNullable<typeof parentPort>
 const post = (message: Message) => port.postMessage(message)
 
 const { namespace } = workerData as WorkerData
+/** The main thread never leaves its namespace. */
+const home = namespace ?? '/proc/self/ns/net'
 if (namespace !== undefined) enterNamespace(namespace)
 const linux = new Linux(words => post({ about: 'log', words }))
 
@@ -22,6 +25,8 @@ function answer(call: Call): unknown {
       return linux.look(call.argument.namespace, call.argument.link)
     case 'retire':
       return linux.retire(call.argument.namespace, call.argument.link, call.argument.mac)
+    case 'balance':
+      return balance(call.argument.namespace, home, call.argument.services)
     case 'watch':
       return linux.watch(() => post({ about: 'ring' }))
     case 'close':

@@ -1,4 +1,4 @@
-import type { Furnished } from '../core/faces.ts'
+import type { Furnished, VirtualService } from '../core/faces.ts'
 import type {
   AcceptRow,
   ChainRow,
@@ -36,6 +36,7 @@ export class World {
   readonly accepts = new Map<string, AcceptRow>()
   readonly shortcuts = new Map<string, ShortcutRow>()
   /** Links in containers' namespaces by path and name, each with the host's link that it is the other end of. */
+  readonly balanced = new Map<string, readonly VirtualService[]>()
   readonly insides = new Map<string, { host: string; furnished: Furnished }>()
   /** Whether the kernel has bpf(2). */
   bpf = true

@@ -99,17 +99,7 @@ if (driver === 'tsnet')
       }
 
       const service = (of: string, ...args: string[]) =>
-        manager().docker(
-          'service',
-          'create',
-          '--detach',
-          '--quiet',
-          '--name',
-          of,
-          '--endpoint-mode=dnsrr',
-          ...args,
-          box,
-        )
+        manager().docker('service', 'create', '--detach', '--quiet', '--name', of, ...args, box)
 
       it('makes an overlay for all nodes, whose tasks reach each other by name', async () => {
         await manager().docker(
@@ -122,7 +112,7 @@ if (driver === 'tsnet')
           '10.91.0.0/16',
           'shop',
         )
-        await service('web', '--mode=global', '--network=shop')
+        await service('web', '--endpoint-mode=dnsrr', '--mode=global', '--network=shop')
         const all = await serving('web', 'shop', COUNT)
         await meet(all, 'shop')
         const [first] = all as [Container]
@@ -156,9 +146,36 @@ if (driver === 'tsnet')
         await host.docker('rm', '--force', 'plain')
       })
 
+      it('leads a service’s virtual address to its tasks in turn, from tasks and plain containers', async () => {
+        await service('vip', '--endpoint-mode=vip', '--replicas=3', '--network=shop')
+        const all = await serving('vip', 'shop', 3)
+        const host = hostAt(1)
+        await host.docker('run', '--detach', '--name', 'asks', '--network', 'shop', box)
+        const asks = new Container(host, 'asks')
+        await asks.serves()
+        const { stdout } = await asks.attempt(['nslookup', '-type=a', 'vip', '127.0.0.11'])
+        const addresses = await Promise.all(all.map(each => each.address('shop')))
+        const virtual = /Name:\s+vip\s+Address: (\S+)/.exec(stdout)?.[1] ?? ''
+        assert.match(virtual, /^10\.91\./)
+        assert.ok(!addresses.includes(virtual))
+        /** Who answered how often at the virtual address. */
+        const answers = async (from: Container, times: number) => {
+          const heard = []
+          for (let i = 0; i < times; i++) heard.push((await who(from, virtual))?.split(' ')[0])
+          return Object.values(Object.groupBy(heard, each => each ?? '')).map(each => each?.length)
+        }
+        for (const from of [asks, ...all])
+          await eventually(async () => assert.deepEqual(await answers(from, 6), [2, 2, 2]), MOVED)
+        await manager().docker('service', 'scale', '--detach', 'vip=1')
+        await serving('vip', 'shop', 1)
+        await eventually(async () => assert.deepEqual(await answers(asks, 4), [4]), MOVED)
+        await host.docker('rm', '--force', 'asks')
+        await manager().docker('service', 'rm', 'vip')
+      })
+
       it('adds a network to a service that runs, and drains a node', async () => {
         await manager().docker('network', 'create', '--driver', name, '--subnet', '10.92.0.0/16', 'barn')
-        await service('api', '--replicas=3', '--network=shop')
+        await service('api', '--endpoint-mode=dnsrr', '--replicas=3', '--network=shop')
         await serving('api', 'shop', 3)
         await manager().docker('service', 'update', '--detach', '--quiet', '--network-add=barn', 'api')
         await meet(await serving('api', 'barn', 3), 'barn')

@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict'
+import { read } from '../../bin/services/docker.ts'
+import { VirtualServices } from '../../bin/services/index.ts'
+import type { VirtualService } from '../../core/faces.ts'
+import type { Endpoint, Network } from '../../core/records.ts'
+import { memoryStore } from '../../store/memory.ts'
+import { eventually } from '../bed/until.ts'
+
+const web = (...backends: string[]): VirtualService => ({ address: '10.91.0.2', backends })
+
+describe('virtual addresses of services', () => {
+  const store = memoryStore()
+  const said: [string, readonly VirtualService[]][] = []
+  let told: Record<string, VirtualService[] | Error>
+  let broken: string | undefined
+  let warned: string[]
+  let services: VirtualServices
+
+  const endpoint = async (id: string, network: string, sandbox?: string) => {
+    const value = { id, network, mac: '', ports: [], published: [], options: {}, created: 0 } as Endpoint
+    await store.write([
+      { table: 'endpoint', id, value: { ...value, ...(sandbox !== undefined && { sandbox }) } },
+    ])
+    services.tell([{ table: 'endpoint', id }])
+  }
+
+  before(async () => {
+    for (const [id, mode] of [
+      ['shop', 'overlay'],
+      ['barn', 'overlay'],
+      ['local', 'bridge'],
+    ] as const)
+      await store.write([{ table: 'network', id, value: { id, mode } as Network }])
+  })
+  beforeEach(() => {
+    said.length = 0
+    warned = []
+    broken = undefined
+    told = {}
+    services = new VirtualServices({
+      services: async network => {
+        const found = told[network] ?? []
+        if (found instanceof Error) throw found
+        return found
+      },
+      store,
+      spans: mode => mode === 'overlay',
+      kernel: {
+        balance: async (namespace, list) => {
+          if (namespace === broken) throw new Error('no nft there')
+          said.push([namespace, list])
+        },
+      },
+      log: { debug() {}, info() {}, warn: (_, text) => void warned.push(text), error() {} },
+    })
+  })
+  afterEach(async () => {
+    services.close()
+    for (const id of store.records.endpoints.keys()) await store.write([{ table: 'endpoint', id }])
+  })
+
+  it('are said once to each container that runs here, all that its networks have', async () => {
+    told = {
+      shop: [web('10.91.0.3')],
+      barn: [{ address: '10.92.0.2', backends: ['10.92.0.9'] }],
+      local: [web()],
+    }
+    await endpoint('a', 'shop', '/run/a')
+    await endpoint('a2', 'barn', '/run/a')
+    await endpoint('b', 'shop', '/run/b')
+    await endpoint('c', 'local', '/run/c')
+    await endpoint('d', 'shop')
+    const both = [...(told.shop as VirtualService[]), ...(told.barn as VirtualService[])]
+    const expected = [
+      ['/run/a', both],
+      ['/run/b', told.shop],
+    ]
+    await eventually(async () => assert.deepEqual(said, expected))
+    services.soon()
+    told = { ...told, shop: [web('10.91.0.3', '10.91.0.4')] }
+    await eventually(async () => assert.equal(said.length, 4))
+    assert.deepEqual(said[3], ['/run/b', told.shop])
+  })
+
+  it('of a container that ran before are looked at, even if there are none any more', async () => {
+    await endpoint('a', 'shop', '/run/a')
+    await eventually(async () => assert.deepEqual(said, [['/run/a', []]]))
+    await endpoint('b', 'shop', '/run/b')
+    told = { shop: [web('10.91.0.3')] }
+    await eventually(async () => assert.equal(said.length, 3))
+    assert.deepEqual(said.map(([namespace]) => namespace).sort(), ['/run/a', '/run/a', '/run/b'])
+  })
+
+  it('go on when Docker or one container fails, which is told once', async () => {
+    told = { shop: new Error('docker is away') }
+    await endpoint('a', 'shop', '/run/a')
+    await eventually(async () => assert.equal(warned.length, 1))
+    broken = '/run/a'
+    told = { shop: [web('10.91.0.3')] }
+    await endpoint('b', 'shop', '/run/b')
+    await eventually(async () => assert.deepEqual(said, [['/run/b', told.shop]]))
+    await eventually(async () => assert.equal(warned.length, 2))
+    broken = undefined
+    services.soon()
+    await eventually(async () => assert.deepEqual(said[1], ['/run/a', told.shop]))
+    assert.match(warned.join(), /docker is away.*no nft there/)
+  })
+
+  it('are read from what Docker tells of a network', () => {
+    const task = (EndpointIP: string) => ({ EndpointIP })
+    assert.deepEqual(
+      read({
+        '': { VIP: '<nil>', Tasks: [task('10.91.0.77')] },
+        web: { VIP: '10.91.0.9', Tasks: [task('10.91.0.5'), task('10.91.0.3')] },
+        api: { VIP: '10.91.0.2', Tasks: [] },
+        rr: { VIP: '', Tasks: [task('10.91.0.4')] },
+      }),
+      [
+        { address: '10.91.0.2', backends: [] },
+        { address: '10.91.0.9', backends: ['10.91.0.3', '10.91.0.5'] },
+      ],
+    )
+  })
+})
