@@ -15,7 +15,8 @@ const runs = z
   .refine(all => all.every(([first, count]) => first + count <= MOST), 'block out of range')
   .transform(all => all.flatMap(([first, count]) => Array.from({ length: count }, (_, at) => first + at)))
 
-const host = z.string().max(64)
+/** 32 hex digits: what is a key of an object here must not be one of its own words. */
+const host = z.string().regex(/^[0-9a-f]{32}$/)
 const fences = z.record(host, z.object({ generation: natural, life: natural }))
 const ballot = { vote: host.optional(), founded: z.boolean() }
 
