@@ -53,7 +53,7 @@ export type ClusterParts = {
   networks?: Sayings
   /** What this host says of names; hears what all do, this host included. */
   names?: Sayings
-  /** Hears, once, that all that others know has been heard. */
+  /** Hears that all that others know has been heard: of every host that was ever known, or, before, of all that answered in a while. */
   heard: () => void
   log: Log
 }
@@ -70,6 +70,8 @@ const LABEL = 'tsnet'
 const PATIENCE = 15_000
 /** Milliseconds that another host has for an order about gossip keys. */
 const OBEDIENCE = 5_000
+/** Milliseconds after which networks are made and removed by what those say who answered. */
+const REUNION = 30_000
 /** Milliseconds between two looks at what the owners of pools haven't answered. */
 const REMINDER = 200
 
@@ -107,6 +109,7 @@ export class Cluster {
   readonly #reminder: NodeJS.Timeout
   #timer: NodeJS.Timeout | undefined
   #agreed = false
+  #lateness: NodeJS.Timeout | undefined
   #vteps: readonly string[]
 
   private constructor(parts: ClusterParts, agent: Agent, table: Table, memory: Memory) {
@@ -188,7 +191,7 @@ export class Cluster {
       bind: `${bind.address}:${bind.port}`,
       tunnel: { ends: [...this.#vteps], port: vxlanPort, mtu: this.#parts.peers.self?.mtu ?? 0 },
       members: { alive: all.filter(({ status }) => status === 'alive').length, known: this.members().length },
-      complete: this.#agreed,
+      complete: this.#parts.peers.heard(),
       keys: this.#agent.keyring.list().length,
     }
   }
@@ -243,6 +246,7 @@ export class Cluster {
   /** Containers go on when the daemon ends, so this is no farewell: what this host said stays true. */
   async close(): Promise<void> {
     clearTimeout(this.#timer)
+    clearTimeout(this.#lateness)
     clearInterval(this.#reminder)
     await this.#agent.close()
   }
@@ -434,12 +438,26 @@ export class Cluster {
     this.#pools.agreed(member)
   }
 
+  /**
+   * Two hosts whose daemons have just started agree on little: what is in the kernel stays until every host that was known before has been
+   * heard of, by itself or by whoever kept its records.
+   */
   #learn(): void {
-    if (this.#agreed) return
+    const { peers, heard } = this.#parts
+    if (!this.#agreed) this.#lateness = setTimeout(heard, REUNION).unref()
     this.#agreed = true
-    this.#parts.peers.setHeard()
-    this.#parts.peers.setMembers(vteps(this.#table))
-    this.#parts.heard()
+    if (peers.heard() || !this.#isWhole()) return
+    clearTimeout(this.#lateness)
+    peers.setHeard()
+    peers.setMembers(vteps(this.#table))
+    heard()
+  }
+
+  #isWhole(): boolean {
+    const known = [...this.#table.logs.values()].filter(
+      ({ key, origin }) => key && origin !== this.#table.origin,
+    )
+    return known.every(({ epoch, origin }) => epoch > 0 || this.#isForgotten(origin))
   }
 
   #contested(output: Extract<Output, { type: 'conflict' }>): void {

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { Cluster } from '../../bin/cluster/index.ts'
 import { ringOf, writeRing } from '../../bin/cluster/keys.ts'
 import { telling } from '../../bin/cluster/own.ts'
+import type { Store } from '../../core/faces.ts'
 import { PeerTable } from '../../core/peers.ts'
 import type { Endpoint } from '../../gossip/index.ts'
 import { Ipam } from '../../ipam/ipam.ts'
@@ -27,19 +28,26 @@ async function freePort(): Promise<Endpoint> {
   return { address: '127.0.0.1', port }
 }
 
-async function host(bind: Endpoint, seeds: Endpoint[], run: string, vtep = bind.address) {
+async function host(
+  bind: Endpoint,
+  seeds: Endpoint[],
+  run: string,
+  vtep = bind.address,
+  disk = memoryStore(),
+): Promise<Host> {
   let cluster: Cluster | undefined
-  const store = telling(memoryStore(), changes => cluster?.tell(changes))
+  const store = telling(disk, changes => cluster?.tell(changes))
   const settings = { bind, seeds, keys: [Buffer.alloc(32, 7)], vteps: [vtep], vxlanPort: 4789 }
   const rest = { spans: (mode: string) => mode === 'overlay', run, moved() {}, heard() {}, log: quiet }
   const peers = new PeerTable({ ipv4: vtep, mtu: 1500, port: 4789, links: [] })
   cluster = await Cluster.open({ settings, store, peers, ...rest })
   const portion = (pool: string) => cluster.portion(pool)
   const ipam = new Ipam({ store, clock: Date.now, routes: async () => [], seed: '', portion })
-  return { cluster, store, ipam, peers }
+  const again = () => host(bind, seeds, run, vtep, disk)
+  return { cluster, store, ipam, peers, again }
 }
 
-type Host = Awaited<ReturnType<typeof host>>
+type Host = { cluster: Cluster; store: Store; ipam: Ipam; peers: PeerTable; again: () => Promise<Host> }
 
 async function start({ store, ipam }: Host, subnet = '10.90.0.0/16'): Promise<string> {
   const { id } = await ipam.requestPool({ space: 'local', pool: subnet, range: '', v6: false })
@@ -130,6 +138,25 @@ describe('a host that is forgotten', () => {
       while (!given.includes(firsts[2] ?? '')) given.push(await next(a, small))
       assert.ok(!given.includes(firsts[1] ?? ''), 'what is of a host that lives stays there')
     })).timeout(120_000)
+})
+
+describe('hosts whose daemons start one soon after the other', () => {
+  it('leave what they know of a third one alone until it is heard of', () =>
+    together(3, async hosts => {
+      const [, b] = hosts as [Host, Host, Host]
+      await Promise.all(hosts.map(({ cluster }) => cluster.close()))
+      const [a, c] = await Promise.all([hosts[0], hosts[2]].map(each => (each as Host).again()))
+      hosts.splice(0, 3, a as Host, c as Host)
+      const agree = () =>
+        hosts.every(({ cluster }) => cluster.members().some(({ agreed }) => agreed !== undefined))
+      await until('two of them to agree', agree)
+      assert.deepEqual(
+        hosts.map(({ peers }) => peers.heard()),
+        [false, false],
+      )
+      hosts.push(await b.again())
+      await until('all to have heard all', () => hosts.every(({ peers }) => peers.heard()))
+    })).timeout(60_000)
 })
 
 describe('a host that has the gossip key and lies', () => {
