@@ -5,6 +5,7 @@
 # make test-quick, make test-docker   those without and those with Docker engines
 # make rootfs   assembles dist/plugin, which `docker plugin create` takes; make plugin makes the managed plugin from it
 # make install   puts the daemon, its service and `tsnet` on this machine and starts it; DESTDIR=folder only puts them there
+# make fuzz   feeds the daemon's ears with damaged captures, MINUTES=60 for an hour; a failure prints what brings it back
 # make bench  prints ratios against the peers
 
 node := node_modules/.bin/node
@@ -29,7 +30,7 @@ define install
 	  apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$packages; }
 endef
 
-.PHONY: all run install rootfs plugin test test-quick test-docker check bench clean
+.PHONY: all run install rootfs plugin test test-quick test-docker check fuzz bench clean
 all: dist/tsnetd dist/tsnet dist/tsnet-cni
 
 # `npm ci` refuses a lock file without the packages of platforms that the registry at hand doesn't offer.
@@ -123,6 +124,10 @@ test-docker: all rootfs
 check: node_modules/.package-lock.json
 	node_modules/.bin/tsc --noEmit
 	node_modules/.bin/biome check .
+
+MINUTES ?= 1
+fuzz: node_modules/.package-lock.json
+	$(node) --expose-gc test/fuzz/fuzz.ts --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 bench: all
 	$(call install,$(to_run) $(to_test) $(to_bench))

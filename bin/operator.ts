@@ -96,12 +96,20 @@ export class Desk implements Operator {
       [...networks.values()].map(each => [sharedKey(each), names.get(each.id) ?? each.id.slice(0, 12)]),
     )
     const others = this.#parts.cluster()?.elsewhere() ?? []
+    const contests = this.#parts.cluster()?.contests() ?? []
+    const refused = (id: string) => {
+      const all = contests.flatMap(({ ids, address, keeper }) =>
+        ids.includes(id) ? { address, keeper } : [],
+      )
+      return all.length > 0 ? { refused: all } : {}
+    }
     return [
-      ...[...endpoints.values()].map(each => this.#own(each, names)),
+      ...[...endpoints.values()].map(each => ({ ...this.#own(each, names), ...refused(each.id) })),
       ...others.map(({ network, ...rest }) => ({
         ...rest,
         network: called.get(network) ?? network.slice(0, 12),
         published: [],
+        ...refused(rest.id),
       })),
     ]
   }
@@ -119,15 +127,27 @@ export class Desk implements Operator {
       ...told(want.intersection(have), 'same'),
       ...told(want.difference(have), 'missing'),
       ...told(have.difference(want), 'extra'),
+      ...this.#contested(names),
     ]
+  }
+
+  #contested(names: Map<string, string>): answers.FdbLine[] {
+    const { networks } = this.#records
+    const called = new Map([...networks.values()].map(each => [sharedKey(each), names.get(each.id)]))
+    const all = this.#parts.cluster()?.contests() ?? []
+    return all.map(({ network, address, keeper, others }) => ({
+      network: called.get(network) ?? network.slice(0, 12),
+      line: `${address} is kept by ${keeper}, and claimed by ${others.join(', ')}`,
+      state: 'contested',
+    }))
   }
 
   async plan(): Promise<answers.Plan> {
     return { steps: (await this.#parts.settler.plan()).map(stepLine) }
   }
 
-  async forget(words: string, force: boolean): Promise<answers.Forgotten> {
-    return this.#cluster.forget(words, force)
+  async forget(words: string): Promise<answers.Forgotten> {
+    return this.#cluster.forget(words)
   }
 
   keys(...order: Parameters<Operator['keys']>): Promise<answers.Keys> {

@@ -63,10 +63,15 @@ export type Endpoint = {
   tunnel?: string
   /** `0.0.0.0:8080->80/tcp` */
   published: string[]
+  /** Addresses or MACs of it that are another host's, by the rule of conflicts: nothing is sent here for them. */
+  refused?: { address: string; keeper: string }[]
 }
 
-/** A line of the forwarding and neighbour tables. `missing`: wanted and not in the kernel; `extra`: there and not wanted. */
-export type FdbLine = { network: string; line: string; state: 'same' | 'missing' | 'extra' }
+/**
+ * A line of the forwarding and neighbour tables. `missing`: wanted and not in the kernel; `extra`: there and not wanted; `contested`: no line of
+ * the kernel, but an address that several hosts say is theirs.
+ */
+export type FdbLine = { network: string; line: string; state: 'same' | 'missing' | 'extra' | 'contested' }
 
 export type Plan = { steps: string[] }
 

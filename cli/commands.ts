@@ -49,12 +49,11 @@ export const commands: Record<string, Command> = {
   forget: {
     sentence: 'a host is gone for good: its endpoints go, its addresses pass on to this host',
     usage: 'HOST',
-    options: { force: 'although it answers' },
-    ask([host, ...rest], { force }) {
+    ask([host, ...rest]) {
       if (host === undefined)
         throw new Refused('forget needs the name or the id of a host; tsnet members lists them')
       none(rest)
-      return { method: 'Operator.Forget', request: { host, force: force === true }, print: print.forgotten }
+      return { method: 'Operator.Forget', request: { host }, print: print.forgotten }
     },
   },
   keys: {

@@ -2,7 +2,7 @@ import * as z from 'zod'
 import { type MethodTable, method } from '../core/methods.ts'
 import { keyVerbs, type Operator } from './operator.ts'
 
-const forget = z.strictObject({ host: z.string().min(1), force: z.boolean() })
+const forget = z.strictObject({ host: z.string().min(1) })
 const keys = z.strictObject({ verb: z.enum(keyVerbs), key: z.string().optional(), show: z.boolean() })
 
 /** The daemon's side of `tsnet`: one method a command. Lists travel as `{ items }`, for an answer is an object. */
@@ -15,7 +15,7 @@ export function cliMethods(operator: Operator): MethodTable {
     'Operator.Endpoints': list(() => operator.endpoints()),
     'Operator.Fdb': list(() => operator.fdb()),
     'Operator.Plan': { run: () => operator.plan() },
-    'Operator.Forget': method(forget, ({ host, force }) => operator.forget(host, force)),
+    'Operator.Forget': method(forget, ({ host }) => operator.forget(host)),
     'Operator.Keys': method(keys, ({ verb, key, show }) => operator.keys(verb, key, show)),
   }
 }

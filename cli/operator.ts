@@ -10,8 +10,8 @@ export interface Operator {
   fdb(): Promise<FdbLine[]>
   /** What would be done in the kernel now if everything were looked at. */
   plan(): Promise<Plan>
-  /** The operator's word that a host, by name or id, is gone for good. `force`: although it answers. */
-  forget(host: string, force: boolean): Promise<Forgotten>
+  /** The operator's word that a host, by name or id, is gone for good. */
+  forget(host: string): Promise<Forgotten>
   /**
    * One step of a rotation on every host. `install` makes a key when none is given, and tells it; `use` and `remove` take the
    * beginning of one, too. `show`: tells whole keys.

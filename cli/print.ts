@@ -94,7 +94,7 @@ export const endpoints = (all: readonly Endpoint[]): string =>
     all.map(each => [
       each.network,
       each.container ?? '',
-      each.addresses.join(','),
+      [...each.addresses, ...(each.refused ?? []).map(lost)].join(','),
       each.mac,
       each.tunnel ? `${each.host} (${each.tunnel})` : each.host,
       each.published.join(','),
@@ -103,16 +103,19 @@ export const endpoints = (all: readonly Endpoint[]): string =>
     'No endpoints.',
   )
 
-const SIGNS = { same: ' ', missing: '-', extra: '+' } as const
+const lost = ({ address, keeper }: NonNullable<Endpoint['refused']>[number]) => `(${address} is ${keeper}'s)`
+
+const SIGNS = { same: ' ', missing: '-', extra: '+', contested: '!' } as const
 
 export function fdb(all: readonly FdbLine[]): string {
   if (all.length === 0) return 'No entries: no overlay network has endpoints here and elsewhere.'
-  const different = all.filter(({ state }) => state !== 'same').length
+  const rows = all.filter(({ state }) => state !== 'contested').length
+  const different = all.filter(({ state }) => state === 'missing' || state === 'extra').length
   const lines = all.map(({ network, line, state }) => `${SIGNS[state]} ${network}  ${line}`)
   const verdict =
     different === 0
-      ? `${plural(all.length, 'line')}, kernel and table agree.`
-      : `${different} of ${plural(all.length, 'line')} differ: - is not in the kernel, + is not in the table.`
+      ? `${plural(rows, 'line')}, kernel and table agree.`
+      : `${different} of ${plural(rows, 'line')} differ: - is not in the kernel, + is not in the table.`
   return [...lines, verdict].join('\n')
 }
 

@@ -4,7 +4,10 @@ import type { Place, Remote } from './faces.ts'
 import type { Endpoint, Network } from './records.ts'
 import { key, type Row } from './rows.ts'
 
-/** What other hosts told, as rows of this one. What is here is certain: it goes before what others say of the same MAC or address. */
+/**
+ * What other hosts told, as rows of this one. What is here is certain, and so is the gateway: it goes before what others say of the same MAC or
+ * address.
+ */
 
 /** Sets of the packet filter that hold the tunnel end points of all members. */
 export const MEMBERS = { 4: 'members4', 6: 'members6' } as const
@@ -22,10 +25,21 @@ const addressesOf = ({ ipv4, ipv6 }: Endpoint) => [ipv4, ipv6].flatMap(each => (
 
 type Locals = { macs: Set<string>; addresses: Set<string> }
 
-function locals({ records }: View, network: Network): Locals {
+function locals(view: View, network: Network): Locals {
+  const { records } = view
   const here = [...records.endpoints.values()].filter(each => each.network === network.id)
-  return { macs: new Set(here.map(each => each.mac)), addresses: new Set(here.flatMap(addressesOf)) }
+  const gateways = [...network.ipv4, ...network.ipv6].flatMap(({ gateway }) => (gateway ? host(gateway) : []))
+  return {
+    macs: new Set([...here.map(each => each.mac), ...ownMacs(view, network)]),
+    addresses: new Set([...here.flatMap(addressesOf), ...gateways]),
+  }
 }
+
+/** Of the network's own links: the gateway's is on every host. */
+const ownMacs = ({ modes, peers }: View, network: Network): string[] =>
+  (modes[network.mode]?.network(network, peers.self) ?? []).flatMap(({ row }) =>
+    row.kind === 'link' && row.mac !== undefined ? row.mac : [],
+  )
 
 /** Whether the rows of a network are wanted on this host. */
 export function inhabited({ records, modes }: View, network: Network): boolean {

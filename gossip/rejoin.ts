@@ -19,8 +19,10 @@ function rejoin(turn: Turn): void {
   const missing = [...state.lost.values().map(({ endpoint }) => endpoint), ...state.config.seeds].filter(
     endpoint => isMissing(turn, endpoint),
   )
-  const [peer] = isOurTurn(turn, missing.length) ? turn.shuffle(missing) : []
-  if (peer) pushPull(turn, peer, true, state.config.timing.rejoinInterval)
+  // Who knows nobody asks everybody; an answer may take as long as any stream does, while others are asked.
+  if (!turn.company) for (const peer of missing) pushPull(turn, peer, true)
+  else if (isOurTurn(turn, missing.length))
+    for (const peer of turn.shuffle(missing).slice(0, 1)) pushPull(turn, peer, true)
 }
 
 /** How long after one came back the others are thought to be there as well, in milliseconds. */

@@ -121,7 +121,8 @@ export function start(config: Config, now: number, random: () => number): State 
   const { probeInterval, pushPullInterval, rejoinInterval } = config.timing
   schedule.add(now + random() * probeInterval, { timer: 'probe' })
   schedule.add(now + random() * pushPullInterval, { timer: 'pushPull' })
-  schedule.add(now + random() * rejoinInterval, { timer: 'rejoin' })
+  // Seeds are asked at once.
+  schedule.add(config.seeds.length > 0 ? now : now + random() * rejoinInterval, { timer: 'rejoin' })
   return {
     config,
     self,

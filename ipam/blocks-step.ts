@@ -1,7 +1,23 @@
-import type { Ask, Disk, Fence, Gift, Input, Level, Output, Word } from './blocks.ts'
+import {
+  type Ask,
+  type Disk,
+  type Fence,
+  type Gift,
+  type Given,
+  type Input,
+  type Law,
+  type Level,
+  type Output,
+  trusting,
+  type Word,
+} from './blocks.ts'
+import { merged, ownerOf } from './titles.ts'
 
 /** What to do once a version is durable. */
 type Later = { version: number; gift?: Gift; usable?: readonly number[] }
+
+/** Generations higher than this above the known one are nobody's. */
+const farthest = 1024
 
 /**
  * What one host knows of one pool's blocks.
@@ -37,18 +53,35 @@ export class Blocks {
   #fences: Record<string, Fence>
   #avoided: string | undefined
   #lots = 0
+  /** What was given away and is on disk. */
+  #given: Given
+  readonly #law: Law
+  /** The host that had the whole pool at its birth; undefined while that isn't known. */
+  founder: string | undefined
 
   /**
    * @param life higher than that of any life before.
    * @param level 0, unless something that can't be restored with the disk (a file in /run) vouches that this is the newest disk; then
    * the level of the life before.
    */
-  constructor(host: string, life: number, disk: Disk, level: Level) {
+  constructor(host: string, life: number, disk: Disk, level: Level, law: Law = trusting) {
     this.host = host
     this.life = life
     this.disk = structuredClone(disk)
     this.level = level
     this.#fences = structuredClone(disk.fences)
+    this.#given = structuredClone(disk.given ?? {})
+    this.#law = law
+  }
+
+  /** Whose a block is by what its owners gave away, whatever others say; undefined while nobody knows. */
+  owner(block: number): string | undefined {
+    const given = (host: string) => this.#said(host)?.given
+    const heirOf = (lost: string) => {
+      const heir = this.#law.heirOf(lost)
+      return heir !== undefined && this.#has(heir, block) ? heir : undefined
+    }
+    return ownerOf(block, { founder: this.founder, given, heirOf })
   }
 
   /** Takes one input; tells what the world is to do, in order. */
@@ -62,7 +95,8 @@ export class Blocks {
   word(): Word {
     const { life, level, disk } = this
     const { generation, kept, free } = disk
-    const said = { life, generation, level, kept: [...kept], free: [...free] }
+    const given = structuredClone(this.#given)
+    const said = { life, generation, level, kept: [...kept], free: [...free], given }
     return {
       ...said,
       fences: structuredClone(this.#fences),
@@ -82,7 +116,7 @@ export class Blocks {
         return this.#agree(input.with)
       case 'members':
         this.members = input.hosts.filter(host => host !== this.host)
-        return []
+        return [...this.words.values()].flatMap(({ fences }) => this.#learn(fences))
       case 'want':
         this.#wanted = input.kept
         return []
@@ -120,14 +154,15 @@ export class Blocks {
     if (host === this.host || host in this.disk.heir) return []
     const word = this.words.get(host)
     const life = word?.life ?? 0
-    this.disk.heir[host] = { life, blocks: [...(word?.kept ?? []), ...(word?.free ?? [])] }
+    const blocks = [...(word?.kept ?? []), ...(word?.free ?? [])]
+    this.disk.heir[host] = { life, blocks, given: word?.given ?? {} }
     this.#raise(host, Math.max(this.#height(host), word?.generation ?? 0) + 1)
     return [this.#persist({})]
   }
 
-  /** Fences spread by everybody's words, and never go. */
+  /** Fences spread by everybody's words, and never go; those of hosts that nobody had a right to forget count for nothing. */
   #learn(fences: Record<string, Fence>): Output[] {
-    const told = Object.entries(fences)
+    const told = Object.entries(fences).filter(([host, fence]) => this.#isRight(host, fence))
     const higher = told.filter(([host, { generation }]) => generation > this.#height(host))
     const later = told.flatMap(([host, { life }]) => this.#late(host, life))
     if (higher.length === 0) return later
@@ -139,6 +174,12 @@ export class Blocks {
       ...lost,
       this.#persist({}),
     ]
+  }
+
+  #isRight(host: string, { generation }: Fence): boolean {
+    if (generation > this.#height(host) + farthest) return false
+    if (host === this.host) return true
+    return (this.words.get(host)?.generation ?? 0) >= generation || this.#law.isForgotten(host)
   }
 
   #raise(host: string, generation: number): void {
@@ -163,8 +204,12 @@ export class Blocks {
   #fall(): Output[] {
     const height = this.#height(this.host)
     if (height <= this.disk.generation) return []
+    if (!this.#law.mayBeLost()) {
+      this.disk.generation = height
+      return []
+    }
     const blocks = this.disk.kept
-    Object.assign(this.disk, { generation: height, kept: [], free: [], heir: {} })
+    Object.assign(this.disk, { generation: height, kept: [], free: [], heir: {}, given: {} })
     this.#usable.clear()
     this.#ask = undefined
     this.#gifts = []
@@ -179,6 +224,7 @@ export class Blocks {
     const gift = word.gifts.find(({ to, ask: id }) => to === this.host && id === ask.id)
     if (!gift || ask.life !== word.life) return []
     this.#ask = undefined
+    if (!gift.blocks.every(block => this.#isOf(block, from) || this.owner(block) === this.host)) return []
     this.disk.kept.push(...gift.blocks)
     return [this.#persist({ usable: gift.blocks })]
   }
@@ -193,7 +239,10 @@ export class Blocks {
     this.#durable = Math.max(this.#durable, version)
     const done = this.#later.filter(later => later.version <= version)
     this.#later = this.#later.filter(later => later.version > version)
-    if (this.#durable === this.#version) this.#fences = structuredClone(this.disk.fences)
+    if (this.#durable === this.#version) {
+      this.#fences = structuredClone(this.disk.fences)
+      this.#given = structuredClone(this.disk.given ?? {})
+    }
     for (const { gift } of done) if (gift) this.#gifts.push(gift)
     return []
   }
@@ -216,11 +265,12 @@ export class Blocks {
   /** What a forgotten host had is ours, once everybody knows that it is no more its own. */
   #succeed(): Output[] {
     if (this.level < 2) return []
-    return Object.entries(this.disk.heir).flatMap(([lost, { life, blocks }]) => {
+    return Object.entries(this.disk.heir).flatMap(([lost, { life, blocks, given = {} }]) => {
       if (this.#wasRevived(lost, life) || !this.#isKnown(lost)) return []
       delete this.disk.heir[lost]
       const claimed = this.#claimed()
       this.disk.free.push(...blocks.filter(block => !claimed.has(block) && !this.#own(block)))
+      this.disk.given = merged(given, this.disk.given)
       return [this.#persist({})]
     })
   }
@@ -263,6 +313,7 @@ export class Blocks {
       const blocks = this.disk.free.splice(0, ask.count)
       if (blocks.length === 0) return []
       this.#answered.add(ask.id)
+      this.disk.given = merged(this.disk.given, { [to]: blocks })
       return [this.#persist({ gift: { to, ask: ask.id, blocks } })]
     })
   }
@@ -276,13 +327,21 @@ export class Blocks {
     const [giver] = [...this.words]
       .filter(
         ([host, { level, free }]) =>
-          host !== this.#avoided && level === 2 && free.length > 0 && !this.#isForgotten(host),
+          host !== this.#avoided &&
+          level === 2 &&
+          free.slice(0, 1).some(block => this.#isOf(block, host)) &&
+          !this.#isForgotten(host),
       )
       .sort(([, a], [, b]) => b.free.length - a.free.length)
     this.#avoided = undefined
     if (giver)
       this.#ask = { id: `${this.life} ${++this.#lots}`, of: giver[0], life: giver[1].life, count: missing }
     return []
+  }
+
+  /** While nobody knows whose a block is, whoever says so is believed. */
+  #isOf(block: number, host: string): boolean {
+    return (this.owner(block) ?? host) === host
   }
 
   #height(host: string): number {
@@ -297,6 +356,18 @@ export class Blocks {
   #claimed(): Set<number> {
     const words = [...this.words].filter(([host]) => !this.#isForgotten(host))
     return new Set(words.flatMap(([, { kept, free }]) => [...kept, ...free]))
+  }
+
+  #said(host: string): Pick<Word, 'kept' | 'free' | 'given'> | undefined {
+    return host === this.host ? this.disk : this.words.get(host)
+  }
+
+  /** Whether a host says that it has a block, or had it to give. */
+  #has(host: string, block: number): boolean {
+    const { kept = [], free = [], given = {} } = this.#said(host) ?? {}
+    return (
+      kept.includes(block) || free.includes(block) || Object.values(given).some(all => all.includes(block))
+    )
   }
 
   #own(block: number): boolean {

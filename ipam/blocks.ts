@@ -15,8 +15,26 @@ export type Disk = {
   free: number[]
   fences: Record<string, Fence>
   /** Hosts that an operator told this one to succeed: the life they were last seen in, and what they had. */
-  heir: Record<string, { life: number; blocks: number[] }>
+  heir: Record<string, { life: number; blocks: number[]; given?: Given }>
+  /** What this host gave away: by it others tell whose a block is. */
+  given?: Given
 }
+
+/** Blocks by the host that got them. */
+export type Given = Record<string, number[]>
+
+/** What is known beside the words: who may be believed. */
+export type Law = {
+  /** Whether an order to forget a host was right: its fence is anybody's word. */
+  isForgotten(host: string): boolean
+  /** Whether this host may have been given up by the others for good reason. */
+  mayBeLost(): boolean
+  /** Who took the place of a host that was forgotten. */
+  heirOf(host: string): string | undefined
+}
+
+/** Everybody is honest. */
+export const trusting: Law = { isForgotten: () => true, mayBeLost: () => true, heirOf: () => undefined }
 
 /** Words of a host of a lower generation count for nothing. `life` is the last one of them that was heard. */
 export type Fence = { generation: number; life: number }
@@ -37,6 +55,7 @@ export type Word = {
   level: Level
   kept: number[]
   free: number[]
+  given?: Given
   /** Those that are on its disk: others rely on them. */
   fences: Record<string, Fence>
   ask?: Ask

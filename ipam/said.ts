@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import type { Given } from './blocks.ts'
 import type { Kept, Said } from './share.ts'
 
 /** How shares lie in a record and on disk: JSON, with blocks as runs of `[first, count]`, for there are up to 4096. */
@@ -8,6 +9,9 @@ const MOST = 4096
 /** Gifts that one record says: it has to be smaller than 32 KiB. The others are said when these have been taken. */
 const GIFTS = 128
 
+/** Bytes of a record's value. Where thousands of blocks were given one by one, who got which isn't told: then who was first is believed. */
+const ROOM = 32 * 1024
+
 const natural = z.int().min(0)
 const runs = z
   .array(z.tuple([natural.max(MOST - 1), natural.min(1).max(MOST)]))
@@ -15,8 +19,10 @@ const runs = z
   .refine(all => all.every(([first, count]) => first + count <= MOST), 'block out of range')
   .transform(all => all.flatMap(([first, count]) => Array.from({ length: count }, (_, at) => first + at)))
 
-const host = z.string().max(64)
+/** 32 hex digits: what is a key of an object here must not be one of its own words. */
+const host = z.string().regex(/^[0-9a-f]{32}$/)
 const fences = z.record(host, z.object({ generation: natural, life: natural }))
+const given = z.record(host, runs)
 const ballot = { vote: host.optional(), founded: z.boolean() }
 
 const word = z.object({
@@ -25,24 +31,36 @@ const word = z.object({
   level: z.union([z.literal(0), z.literal(1), z.literal(2)]),
   kept: runs,
   free: runs,
+  given: given.optional(),
   fences,
   ask: z.object({ id: z.string().max(64), of: host, life: natural, count: natural }).optional(),
   gifts: z.array(z.object({ to: host, ask: z.string().max(64), blocks: runs })),
 })
 const said = z.object({ ...ballot, word })
 
-const heir = z.record(host, z.object({ life: natural, blocks: runs }))
-const disk = z.object({ generation: natural, kept: runs, free: runs, fences, heir })
+const heir = z.record(host, z.object({ life: natural, blocks: runs, given: given.optional() }))
+const disk = z.object({ generation: natural, kept: runs, free: runs, fences, heir, given: given.optional() })
 const kept = z.object({ ...ballot, disk })
 
 export function writeSaid({ word, ...ballot }: Said): string {
-  return JSON.stringify({ ...ballot, word: { ...word, gifts: word.gifts.slice(0, GIFTS) } }, inRuns)
+  const { given, ...most } = { ...word, gifts: word.gifts.slice(0, GIFTS) }
+  const whole = JSON.stringify({ ...ballot, word: { ...most, given: inRunsEach(given) } }, inRuns)
+  return whole.length <= ROOM ? whole : JSON.stringify({ ...ballot, word: most }, inRuns)
 }
 
 /** Undefined for what isn't one: whoever wrote it signed nonsense. */
 export const readSaid = (text: string): Said | undefined => read(said, text) as Said | undefined
 
-export const writeKept = (value: Kept): string => JSON.stringify(value, inRuns)
+export function writeKept({ disk, ...ballot }: Kept): string {
+  const heir = Object.entries(disk.heir).map(([host, each]) => [
+    host,
+    { ...each, given: inRunsEach(each.given) },
+  ])
+  return JSON.stringify(
+    { ...ballot, disk: { ...disk, heir: Object.fromEntries(heir), given: inRunsEach(disk.given) } },
+    inRuns,
+  )
+}
 
 /** @throws TypeError when it isn't what `writeKept` wrote: addresses must not be guessed. */
 export function readKept(text: string): Kept {
@@ -61,6 +79,9 @@ function read<T extends z.ZodType>(shape: T, text: string): z.infer<T> | undefin
 
 const lists = new Set(['kept', 'free', 'blocks'])
 const inRuns = (key: string, value: unknown) => (lists.has(key) ? toRuns(value as number[]) : value)
+
+const inRunsEach = (given: Given | undefined) =>
+  given && Object.fromEntries(Object.entries(given).map(([host, blocks]) => [host, toRuns(blocks)]))
 
 function toRuns(blocks: readonly number[]): [number, number][] {
   const all: [number, number][] = []

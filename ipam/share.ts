@@ -1,6 +1,7 @@
 import { type Ballot, voteOf } from './ballot.ts'
-import type { Disk, Input, Level, Output, Word } from './blocks.ts'
+import { type Disk, type Input, type Law, type Level, type Output, trusting, type Word } from './blocks.ts'
 import { Blocks } from './blocks-step.ts'
+import { founderOf } from './titles.ts'
 
 /** What must survive a crash. */
 export type Kept = Ballot & { disk: Disk }
@@ -38,13 +39,21 @@ export class Share {
   #writing: Writing[] = []
 
   /** @param count blocks that the pool has. `life` and `level` as for `Blocks`. */
-  constructor(self: string, life: number, count: number, { disk, ...ballot }: Kept, level: Level = 0) {
+  constructor(
+    self: string,
+    life: number,
+    count: number,
+    { disk, ...ballot }: Kept,
+    level: Level = 0,
+    law: Law = trusting,
+  ) {
     this.self = self
     this.#count = count
     this.#disk = disk
     this.#ballot = ballot
     this.#cast = { ...ballot }
-    this.#blocks = new Blocks(self, life, disk, level)
+    this.#blocks = new Blocks(self, life, disk, level, law)
+    this.#found()
   }
 
   /** What other hosts said last. */
@@ -61,12 +70,18 @@ export class Share {
     return this.#blocks.level
   }
 
+  /** Whose a block is, by what its owners gave away; undefined while nobody knows. */
+  owner(block: number): string | undefined {
+    return this.#blocks.owner(block)
+  }
+
   said(): Said {
     return { ...this.#cast, word: this.#blocks.word() }
   }
 
   hear(from: string, said: Said): Effect[] {
     this.#others.set(from, said)
+    this.#found()
     return this.#step({ type: 'heard', from, word: said.word })
   }
 
@@ -125,6 +140,11 @@ export class Share {
     return this.#members.filter(host => this.#others.get(host)?.vote !== standing)
   }
 
+  #found(): void {
+    const votes = [...this.#others.values()].map(({ vote }) => vote)
+    this.#blocks.founder = founderOf(this.#ballot.vote, votes)
+  }
+
   #step(input: Input): Effect[] {
     return [...this.#run(input), ...this.#decide()]
   }
@@ -161,6 +181,7 @@ export class Share {
     const vote = voteOf(this.self, this.#ballot, this.#others, may)
     if (vote !== this.#ballot.vote) {
       this.#ballot = { vote, founded: false }
+      this.#found()
       return [this.#persist()]
     }
     if (!may || !this.#isElected()) return []

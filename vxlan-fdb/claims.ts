@@ -1,38 +1,61 @@
 import { type Endpoint, endpointOf } from './endpoint.ts'
 import { kinds, type Row } from './record.ts'
 
-/** Several origins say that an address is theirs: the first one is believed. */
+/** Several origins say that an address is theirs: the winner is believed. */
 export type Conflict = { network: string; claim: string; winner: Row; losers: Row[] }
+
+export type ClaimsParts = {
+  rank: (row: Row, claim: string) => number
+  /** Who held what is contested, by claim. */
+  incumbents: ReadonlyMap<string, string>
+  /** Whether somebody's table was equal to ours in this life. */
+  isSettled: () => boolean
+  /** Whether an earlier life knew this origin. */
+  isVeteran: (origin: string) => boolean
+}
 
 /** Who says that an IP or a MAC is his. Text as `ip 0a5a0005`, `mac 02420a5a0005`. */
 export class Claims {
-  readonly #rank: (row: Row) => number
-  readonly #rows = new Map<string, Set<Row>>()
+  readonly #parts: ClaimsParts
+  /** Of each claim, who makes it and since when. */
+  readonly #rows = new Map<string, Map<Row, number>>()
+  #clock = 0
 
-  constructor(rank: (row: Row) => number) {
-    this.#rank = rank
+  constructor(parts: ClaimsParts) {
+    this.#parts = parts
   }
 
   /** Takes in that one row has taken another's place. Returns the claims that it is about. */
   replace(before: Row | undefined, after: Row | undefined): string[] {
-    const touched = new Set<string>()
+    const touched = new Map<string, number | undefined>()
     for (const claim of claimsOf(before)) {
       const rows = this.#rows.get(claim)
+      touched.set(claim, before && rows?.get(before))
       if (before && rows?.delete(before) && rows.size === 0) this.#rows.delete(claim)
-      touched.add(claim)
     }
     for (const claim of claimsOf(after)) {
-      const rows = this.#rows.get(claim) ?? new Set()
-      if (after) this.#rows.set(claim, rows.add(after))
-      touched.add(claim)
+      const rows = this.#rows.get(claim) ?? new Map<Row, number>()
+      if (after) this.#rows.set(claim, rows.set(after, touched.get(claim) ?? this.#time()))
+      touched.set(claim, undefined)
     }
-    return [...touched]
+    return [...touched.keys()]
   }
 
-  /** The best first: by rank, then the lower origin, then the newer of one origin. Every member gets the same order. */
+  /**
+   * The best first: by rank; then who held it when it was contested last; then who was there first; then whose key was pinned before this
+   * life, the lower origin, the newer of one origin.
+   */
   contenders(claim: string): Row[] {
-    const rows = [...(this.#rows.get(claim) ?? [])]
-    return rows.length < 2 ? rows : rows.sort((a, b) => this.#compare(a, b))
+    const rows = this.#rows.get(claim)
+    if (!rows) return []
+    return rows.size < 2
+      ? [...rows.keys()]
+      : [...rows].sort((a, b) => this.#compare(claim, a, b)).map(([row]) => row)
+  }
+
+  /** What is heard before anybody has agreed came in no order that means anything. */
+  #time(): number {
+    return this.#parts.isSettled() ? ++this.#clock : 0
   }
 
   /** Undefined unless two origins or more want it. */
@@ -47,11 +70,17 @@ export class Claims {
     return this.contenders(claim)[0] === row
   }
 
-  #compare(a: Row, b: Row): number {
-    const rank = this.#rank(b) - this.#rank(a)
-    if (rank !== 0) return rank
-    if (a.origin !== b.origin) return a.origin < b.origin ? -1 : 1
-    return b.epoch - a.epoch || b.seq - a.seq
+  #compare(claim: string, [a, since]: [Row, number], [b, until]: [Row, number]): number {
+    const { rank, incumbents, isVeteran } = this.#parts
+    if (a.origin === b.origin) return b.epoch - a.epoch || b.seq - a.seq
+    const holder = incumbents.get(claim)
+    return (
+      rank(b, claim) - rank(a, claim) ||
+      Number(b.origin === holder) - Number(a.origin === holder) ||
+      since - until ||
+      Number(isVeteran(b.origin)) - Number(isVeteran(a.origin)) ||
+      (a.origin < b.origin ? -1 : 1)
+    )
   }
 }
 
@@ -68,5 +97,11 @@ export const macClaimOf = (network: string, mac: Buffer): string => `${network}\
 export const ipClaims = (network: string, { ip4, ip6 }: Endpoint): string[] =>
   [ip4, ip6].flatMap(ip => (ip ? [`${network}\0ip ${ip.toString('hex')}`] : []))
 
-/** What a record says by itself of its right to its addresses. */
+/** 4 or 16 bytes of the address that a claim is about: a MAC 02:42 and four octets is that of its IPv4 address, as Docker's are. */
+export function addressIn(claim: string): Buffer | undefined {
+  const [, hex] = /\0(?:ip |mac 0242)([0-9a-f]+)$/.exec(claim) ?? []
+  return hex === undefined ? undefined : Buffer.from(hex, 'hex')
+}
+
+/** What a record says by itself of its right to its addresses: its writer's word. */
 export const statedRank = (row: Row): number => endpointOf(row.value)?.blockEpoch ?? -1

@@ -60,6 +60,7 @@ export function onDigest(table: Table, from: string, { ask, root }: Body<'digest
   const member = table.members.get(from)
   if (same(root, rootOf(table))) {
     if (member) member.agreed = now
+    table.settled = true
     table.digestAt = Math.max(table.digestAt, table.restUntil)
     return [...answer, { type: 'agreed', member: from }]
   }

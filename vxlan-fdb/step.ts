@@ -1,10 +1,10 @@
 import { accept, bind, onDelta } from './accept.ts'
 import type { Batch } from './batch.ts'
-import { varint } from './codec.ts'
-import { decode, Malformed, type Message, write as writeBytes } from './message.ts'
+import { decode, Malformed, type Message } from './message.ts'
+import { dueAt, judge, orderOf } from './orders.ts'
 import type { Output, Outputs } from './outputs.ts'
 import { begin, sign, untidy, write } from './publish.ts'
-import { type Entry, kinds, placeOf } from './record.ts'
+import { type Entry, placeOf } from './record.ts'
 import {
   digest,
   hasGap,
@@ -17,7 +17,7 @@ import {
   pull,
   wantAll,
 } from './repair.ts'
-import { fence, report } from './report.ts'
+import { fence, rejudge, report } from './report.ts'
 import { passOn, pick, spread } from './spread.ts'
 import type { Errand, Own, Table } from './table.ts'
 
@@ -34,10 +34,13 @@ export type Input =
   | { type: 'member'; id: string; alive: boolean; key?: Buffer }
   /** The membership layer has forgotten it. Its records stay too. */
   | { type: 'gone'; id: string }
-  /** The operator's word that this origin is no more: everybody drops its records and refuses them until it rejoins under a new fence. */
+  /** The operator's word that this origin is no more: once they have missed it for a while (`absence`), all drop its records and refuse them
+   * until it rejoins under a new fence. */
   | { type: 'forget'; origin: string }
   /** `via` tells how it came: what was gossiped is gossiped on. */
   | { type: 'received'; from: string; via: 'direct' | 'broadcast' | 'stream'; bytes: Buffer }
+  /** Who has a right to an address of this network (`rank`) may have changed. */
+  | { type: 'ranked'; network: string }
   /** Compare tables with these members now: somebody waits for their agreement. */
   | { type: 'compare'; with: string[] }
   /** Time has passed; see `wakeAt`. */
@@ -52,9 +55,11 @@ export function step(table: Table, input: Input, now: number, random: () => numb
 }
 
 /** When the table wants a `tick` at the latest. Milliseconds on the clock of `now`. */
-export function wakeAt({ own, errands, digestAt }: Table): number {
+export function wakeAt(table: Table): number {
+  const { own, errands, digestAt, orders } = table
   const flush = own && !own.held ? own.flushAt : undefined
-  return Math.min(digestAt, flush ?? digestAt, ...[...errands.values()].map(({ at }) => at))
+  const due = [...orders].map(([origin, order]) => dueAt(table, origin, order))
+  return Math.min(digestAt, flush ?? digestAt, ...due, ...[...errands.values()].map(({ at }) => at))
 }
 
 /**
@@ -83,6 +88,8 @@ function take(table: Table, input: Input, now: number): Outputs {
       return forget(table, input.origin, now)
     case 'received':
       return onReceived(table, input, now)
+    case 'ranked':
+      return rejudge(table, input.network)
     case 'compare':
       return isUnsaid(table) ? [] : input.with.map(to => ({ type: 'direct', to, bytes: digest(table, 1) }))
     case 'tick':
@@ -106,7 +113,9 @@ function start(table: Table, { epoch, fence: height, entries }: Of<'start'>, now
 function onMember(table: Table, { id, alive, key }: Of<'member'>, now: number): Outputs {
   if (id === table.origin) return []
   const known = table.members.get(id)
-  table.members.set(id, { alive, agreed: known?.agreed ?? Number.NEGATIVE_INFINITY })
+  const since = known?.alive === alive ? known.since : now
+  const back = known !== undefined && (known.back || !known.alive)
+  table.members.set(id, { alive, since, back, agreed: known?.agreed ?? Number.NEGATIVE_INFINITY })
   // Whoever comes (back) may know much that is new, and so may we.
   if (alive && !known?.alive)
     table.digestAt = Math.min(table.digestAt, now + table.settings.digestEvery / haste)
@@ -116,12 +125,7 @@ function onMember(table: Table, { id, alive, key }: Of<'member'>, now: number): 
 function forget(table: Table, origin: string, now: number): Outputs {
   if (origin === table.origin || !table.own) return []
   const height = Math.max(table.logs.get(origin)?.fence ?? 0, table.fences.get(origin) ?? 0) + 1
-  write(
-    table,
-    table.own,
-    [{ network: '', kind: kinds.fence, key: origin, value: writeBytes(varint, height) }],
-    now,
-  )
+  write(table, table.own, [orderOf(origin, height)], now)
   return []
 }
 
@@ -166,6 +170,11 @@ function onMessage(table: Table, from: string, message: Other, now: number): Out
 
 /** What time has come for. */
 function due(table: Table, now: number, random: () => number): Outputs {
+  const outputs = told(table, now, random)
+  return [...outputs, ...judge(table, now)]
+}
+
+function told(table: Table, now: number, random: () => number): Outputs {
   const { own } = table
   const flushed = own && !own.held && own.flushAt !== undefined && own.flushAt <= now
   const outputs = flushed ? flush(table, own, now, random) : []
@@ -205,7 +214,12 @@ function round(table: Table, now: number, random: () => number): Output[] {
   table.digestAt = now + digestEvery / haste
   tidy(table, now)
   if (isUnsaid(table)) return []
-  return pick(table.alive(), 1, random).map(to => ({ type: 'direct', to, bytes: digest(table, 1) }))
+  const whom = [...pick(table.alive(), 1, random), ...pick(table.regained(now), 1, random)]
+  return [...new Set(whom)].map(to => ({
+    type: 'direct',
+    to,
+    bytes: digest(table, 1),
+  }))
 }
 
 function tidy(table: Table, now: number): void {

@@ -12,10 +12,8 @@ export type Settings = {
   signer: Signer
   /** Whether a key that nobody has pinned may be this origin's. */
   certifies(origin: string, key: Buffer): boolean
-  /** Who may forget others. All who ask must get the same answer on every member. */
-  mayForget(origin: string): boolean
-  /** How good an endpoint's claim to its addresses is. The higher one wins; the value's own block epoch is its writer's word only. */
-  rank(row: Row): number
+  /** How good an endpoint's claim to an address or a MAC is. The higher one wins; of equal ones the first. */
+  rank(row: Row, claim: string): number
   /** Up to so many members are told directly; of more, each tells about the square root. */
   direct: number
   /** Writes within this time of the last one are sent together. */
@@ -29,11 +27,14 @@ export type Settings = {
   tombstoneAge: number
   /** How long batches of an origin whose key nobody knows are kept. */
   strangerAge: number
+  /** How long somebody must have been away before an order to forget it counts: rumour may say of the living that they are dead. */
+  absence: number
+  /** For how long at most, after somebody lost came back, a member takes it that it may have been cut off itself. */
+  reunion: number
 }
 
 export const usual = {
   certifies: () => true,
-  mayForget: () => true,
   direct: 256,
   flushEvery: 5,
   gapDelay: 15,
@@ -41,12 +42,22 @@ export const usual = {
   digestEvery: 1000,
   tombstoneAge: 30 * 60_000,
   strangerAge: 10_000,
+  absence: 5000,
+  reunion: 60_000,
 } as const satisfies Partial<Settings>
 
 export type Member = {
-  alive: boolean /** When its table was last seen to be equal to ours. */
+  alive: boolean
+  /** Since when it has been so. */
+  since: number
+  /** Whether it was lost before. */
+  back: boolean
+  /** When its table was last seen to be equal to ours. */
   agreed: number
 }
+
+/** Somebody's word that an origin is no more, which doesn't count yet. */
+export type Order = { fence: number; by: string; at: number }
 
 /** Something that is missing from one origin's log, and whom to ask for it. */
 export type Errand = { at: number; ask: string }
@@ -66,7 +77,14 @@ export type Own = {
 }
 
 /** From the outputs `pin` and `fence`. */
-export type Known = { pins?: Iterable<[string, Buffer]>; fences?: Iterable<[string, number]> }
+export type Known = {
+  pins?: Iterable<[string, Buffer]>
+  fences?: Iterable<[string, number]>
+  /** Who gave the order that a fence is from. */
+  heirs?: Iterable<[string, string]>
+  /** Winners of conflicts, by claim. */
+  incumbents?: Iterable<[string, string]>
+}
 
 /** The replicated table as one member knows it. `step` changes it; the rest of the world reads. */
 export class Table {
@@ -78,10 +96,16 @@ export class Table {
   readonly hosts = new Map<string, Map<string, number>>()
   /** Records of an origin under a lower fence are refused. */
   readonly fences = new Map<string, number>()
+  /** Who gave the order to forget an origin, last. */
+  readonly heirs: Map<string, string>
+  readonly orders = new Map<string, Order>()
   readonly strangers = new Map<string, { batches: Buffer[]; until: number }>()
   readonly errands = new Map<string, Errand>()
   /** Claims that several origins make, and which. */
   readonly conflicts = new Map<string, string>()
+  readonly incumbents: Map<string, string>
+  /** Somebody's table was equal to ours in this life. */
+  settled = false
   own: Own | undefined
   digestAt = 0
   /** When to compare tables again once somebody has agreed. */
@@ -92,7 +116,15 @@ export class Table {
   /** `known` is what earlier lives were asked to make durable. */
   constructor(settings: Settings, known: Known = {}) {
     this.settings = settings
-    this.claims = new Claims(settings.rank)
+    this.heirs = new Map(known.heirs)
+    this.incumbents = new Map(known.incumbents)
+    const veterans = new Set([...(known.pins ?? [])].map(([origin]) => origin))
+    this.claims = new Claims({
+      rank: settings.rank,
+      incumbents: this.incumbents,
+      isSettled: () => this.settled,
+      isVeteran: origin => veterans.has(origin),
+    })
     for (const [origin, fence] of known.fences ?? []) this.fences.set(origin, fence)
     for (const [origin, key] of known.pins ?? []) this.log(origin).key = key
     this.log(settings.origin).key = settings.signer.publicKey
@@ -106,6 +138,15 @@ export class Table {
     const known = this.logs.get(origin) ?? new Log(origin)
     this.logs.set(origin, known)
     return known
+  }
+
+  /** Who was lost, is back, and hasn't been heard out yet: what was said on either side of a gap may be news on the other one. */
+  regained(now: number): string[] {
+    const { reunion } = this.settings
+    const all = [...this.members].filter(
+      ([, { alive, back, since, agreed }]) => alive && back && agreed < since && now - since < reunion,
+    )
+    return all.map(([id]) => id)
   }
 
   alive(): string[] {

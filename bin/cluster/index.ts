@@ -15,11 +15,12 @@ import {
   ed25519,
   type Input,
   kinds,
+  mayBeLost,
   nextEpoch,
   type Output,
+  orderOf,
   originOf,
   selfCertified,
-  statedRank,
   step,
   Table,
   usual,
@@ -27,6 +28,7 @@ import {
   writeHost,
 } from '../../vxlan-fdb/index.ts'
 import { toBytes } from './addresses.ts'
+import { type Contest, contested, contests, ranking } from './conflicts.ts'
 import { Keys, ringOf, writeRing } from './keys.ts'
 import { Memory } from './memory.ts'
 import { type Moves, takeOver, vteps } from './others.ts'
@@ -51,7 +53,7 @@ export type ClusterParts = {
   networks?: Sayings
   /** What this host says of names; hears what all do, this host included. */
   names?: Sayings
-  /** Hears, once, that all that others know has been heard. */
+  /** Hears that all that others know has been heard: of every host that was ever known, or, before, of all that answered in a while. */
   heard: () => void
   log: Log
 }
@@ -68,6 +70,8 @@ const LABEL = 'tsnet'
 const PATIENCE = 15_000
 /** Milliseconds that another host has for an order about gossip keys. */
 const OBEDIENCE = 5_000
+/** Milliseconds after which networks are made and removed by what those say who answered. */
+const REUNION = 30_000
 /** Milliseconds between two looks at what the owners of pools haven't answered. */
 const REMINDER = 200
 
@@ -93,16 +97,19 @@ export class Cluster {
     conflict: output => this.#contested(output),
     epoch: ({ epoch }) => this.#keep('epoch', epoch, () => void this.#renew(epoch)),
     pin: ({ origin, key }) => this.#keep(`pin ${origin}`, key.toString('hex')),
-    fence: ({ origin, fence }) => {
-      this.#keep(`fence ${origin}`, fence)
+    fence: ({ origin, fence, by }) => {
+      this.#keep(`fence ${origin}`, by === undefined ? fence : `${fence} ${by}`)
+      this.#tellForgotten(origin, by)
       this.#pools.meet()
     },
+    defied: output => this.#defy(output),
     fenced: ({ fence }) => this.#rejoin(fence),
     refused: ({ from, reason }) => this.#parts.log.debug({ from }, reason),
   }
   readonly #reminder: NodeJS.Timeout
   #timer: NodeJS.Timeout | undefined
   #agreed = false
+  #lateness: NodeJS.Timeout | undefined
   #vteps: readonly string[]
 
   private constructor(parts: ClusterParts, agent: Agent, table: Table, memory: Memory) {
@@ -135,14 +142,10 @@ export class Cluster {
       persist: incarnation =>
         void memory.set('incarnation', incarnation).catch(err => log.error({ err }, 'not kept')),
     })
-    const table = new Table(
-      { ...usual, origin, signer, certifies: selfCertified, rank: statedRank },
-      {
-        pins: memory.under('pin').map(([id, key]) => [id, Buffer.from(key, 'hex')]),
-        fences: memory.under('fence').map(([id, fence]) => [id, Number(fence)]),
-      },
-    )
-    const cluster = new Cluster(parts, agent, table, memory)
+    let cluster: Cluster | undefined
+    const rank = ranking((...where) => (cluster ? cluster.#pools.owns(...where) : false))
+    const table = new Table({ ...usual, origin, signer, certifies: selfCertified, rank }, memory.table())
+    cluster = new Cluster(parts, agent, table, memory)
     await cluster.#begin(memory.number('fence'))
     return cluster
   }
@@ -188,7 +191,7 @@ export class Cluster {
       bind: `${bind.address}:${bind.port}`,
       tunnel: { ends: [...this.#vteps], port: vxlanPort, mtu: this.#parts.peers.self?.mtu ?? 0 },
       members: { alive: all.filter(({ status }) => status === 'alive').length, known: this.members().length },
-      complete: this.#agreed,
+      complete: this.#parts.peers.heard(),
       keys: this.#agent.keyring.list().length,
     }
   }
@@ -204,17 +207,22 @@ export class Cluster {
     return endpointsElsewhere(this.#table, host => this.#nameOf(host))
   }
 
+  /** Addresses and MACs that several hosts say are theirs. */
+  contests(): Contest[] {
+    return contests(this.#table, host => this.#nameOf(host))
+  }
+
   /**
-   * The operator's word that a host is gone for good: everybody drops its records, this host succeeds it in the pools. When it comes back
-   * it has nothing of what it had.
-   * @throws Refused for a host that isn't known, for this one, and without `force` for one that answers.
+   * The operator's word that a host is gone for good: everybody drops its records who has missed it for some seconds, this host succeeds it in
+   * the pools. When it comes back it has nothing of what it had.
+   * @throws Refused for a host that isn't known, for this one, and for one that answers.
    */
-  forget(words: string, force: boolean): Forgotten {
+  forget(words: string): Forgotten {
     const { host, name, state } = this.#meant(words)
     if (state === 'self') throw new Refused(`${name} is this host: ask another one to forget it`)
-    if (!force && (state === 'alive' || state === 'suspect'))
+    if (state === 'alive' || state === 'suspect')
       throw new Refused(
-        `host ${name} answers; a host that is forgotten while it runs loses its addresses to others. Stop its tsnetd first, or use --force`,
+        `host ${name} answers, and nobody obeys an order to forget one that does. Switch it off, or stop its tsnetd, first`,
       )
     this.#pools.forget(host)
     this.#feed({ type: 'forget', origin: host })
@@ -238,6 +246,7 @@ export class Cluster {
   /** Containers go on when the daemon ends, so this is no farewell: what this host said stays true. */
   async close(): Promise<void> {
     clearTimeout(this.#timer)
+    clearTimeout(this.#lateness)
     clearInterval(this.#reminder)
     await this.#agent.close()
   }
@@ -263,11 +272,18 @@ export class Cluster {
       this.#host(),
       ...this.#own.all(),
       ...this.#pools.entries(),
+      ...this.#orders(),
       ...(this.#parts.networks?.entries() ?? []),
       ...(this.#parts.names?.entries() ?? []),
     ]
     this.#feed({ type: 'start', epoch, fence, entries })
     this.#pools.refresh()
+  }
+
+  /** What this host was told to forget, for those who were away then. */
+  #orders(): Entry[] {
+    const { heirs, fences, origin } = this.#table
+    return [...heirs].flatMap(([lost, by]) => (by === origin ? orderOf(lost, fences.get(lost) ?? 0) : []))
   }
 
   /** This disk is older than what others know of this host: what it says from now on is of a life of its own. */
@@ -287,6 +303,14 @@ export class Cluster {
       others: () => this.#others(),
       write: entries => this.#feed({ type: 'write', entries }),
       compare: hosts => this.#feed({ type: 'compare', with: hosts }),
+      law: {
+        isForgotten: host => host !== this.#table.origin && this.#table.fences.has(host),
+        mayBeLost: () => mayBeLost(this.#table, performance.now()),
+        heirOf: host => this.#table.heirs.get(host),
+      },
+      ranked: network => {
+        if (this.#table.conflicts.size > 0) this.#feed({ type: 'ranked', network })
+      },
       witness: witness(join(this.#parts.run, `blocks-${this.#table.origin}.json`)),
       nameOf: host => this.#nameOf(host),
       patience: PATIENCE,
@@ -389,7 +413,7 @@ export class Cluster {
     else this.#agent.send(member.endpoint, message)
   }
 
-  #keep(id: string, value: string | number, then?: () => void): void {
+  #keep(id: string, value: string | number | undefined, then?: () => void): void {
     this.#memory.set(id, value).then(then, err => this.#parts.log.error({ err }, `${id} was not kept`))
   }
 
@@ -414,21 +438,49 @@ export class Cluster {
     this.#pools.agreed(member)
   }
 
+  /**
+   * Two hosts whose daemons have just started agree on little: what is in the kernel stays until every host that was known before has been
+   * heard of, by itself or by whoever kept its records.
+   */
   #learn(): void {
-    if (this.#agreed) return
+    const { peers, heard } = this.#parts
+    if (!this.#agreed) this.#lateness = setTimeout(heard, REUNION).unref()
     this.#agreed = true
-    this.#parts.peers.setHeard()
-    this.#parts.peers.setMembers(vteps(this.#table))
-    this.#parts.heard()
+    if (peers.heard() || !this.#isWhole()) return
+    clearTimeout(this.#lateness)
+    peers.setHeard()
+    peers.setMembers(vteps(this.#table))
+    heard()
   }
 
-  #contested({ claim, conflict }: Extract<Output, { type: 'conflict' }>): void {
-    const { log } = this.#parts
-    const words = claim.replace('\0', ' ')
-    if (!conflict) log.info({ claim: words }, 'nobody else claims this address any more')
-    else {
-      const rivals = [conflict.winner, ...conflict.losers].map(({ origin }) => origin)
-      log.error({ claim: words, rivals }, 'hosts have endpoints with one address; frames go to the first')
-    }
+  #isWhole(): boolean {
+    const known = [...this.#table.logs.values()].filter(
+      ({ key, origin }) => key && origin !== this.#table.origin,
+    )
+    return known.every(({ epoch, origin }) => epoch > 0 || this.#isForgotten(origin))
+  }
+
+  #contested(output: Extract<Output, { type: 'conflict' }>): void {
+    const { peers, log, moved } = this.#parts
+    this.#keep(`contested ${JSON.stringify(output.claim)}`, output.conflict?.winner.origin)
+    moved(contested(output, this.#table, peers, host => this.#nameOf(host), log))
+  }
+
+  #tellForgotten(host: string, by: string | undefined): void {
+    if (by === undefined) return
+    const [name, giver] = [host, by].map(each => this.#nameOf(each))
+    this.#parts.log.warn(
+      { host, by },
+      `host ${name} is forgotten by an order that was given on host ${giver}`,
+    )
+  }
+
+  /** Nobody forgets a host that answers. */
+  #defy({ fence, by }: Extract<Output, { type: 'defied' }>): void {
+    this.#keep('fence', fence)
+    this.#parts.log.error(
+      { by, fence },
+      `host ${this.#nameOf(by)} gave the order to forget this host, which was here all the time: it keeps what it has. Whoever gives such orders has the gossip key`,
+    )
   }
 }

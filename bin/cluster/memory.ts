@@ -1,5 +1,5 @@
 import type { Store } from '../../core/faces.ts'
-import { makeKey } from '../../vxlan-fdb/index.ts'
+import { type Known, makeKey } from '../../vxlan-fdb/index.ts'
 
 /** What the cluster must find again after a restart: every word of it is on disk before anybody hears of it. */
 export class Memory {
@@ -33,8 +33,21 @@ export class Memory {
     )
   }
 
-  async set(id: string, value: string | number): Promise<void> {
-    await this.#store.write([{ table: 'identity', id, value: { id, value: String(value) } }])
+  /** What the table asked to be made durable. */
+  table(): Known {
+    const fences = this.under('fence').map(([id, value]) => [id, ...value.split(' ')])
+    return {
+      pins: this.under('pin').map(([id, key]) => [id, Buffer.from(key, 'hex')]),
+      fences: fences.map(([id = '', fence]) => [id, Number(fence)]),
+      heirs: fences.flatMap(([id = '', , by]): [string, string][] => (by === undefined ? [] : [[id, by]])),
+      incumbents: this.under('contested').map(([claim, origin]) => [JSON.parse(claim), origin]),
+    }
+  }
+
+  /** Without a value it is forgotten. */
+  async set(id: string, value: string | number | undefined): Promise<void> {
+    const identity = value === undefined ? {} : { value: { id, value: String(value) } }
+    await this.#store.write([{ table: 'identity', id, ...identity }])
   }
 
   #get(id: string): string | undefined {

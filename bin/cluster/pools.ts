@@ -3,9 +3,10 @@ import { Refused } from '../../core/errors.ts'
 import type { Store } from '../../core/faces.ts'
 import type { Network } from '../../core/records.ts'
 import type { Log } from '../../core/settle.ts'
+import type { Law } from '../../ipam/blocks.ts'
 import { blockLength, emptyDisk } from '../../ipam/blocks.ts'
 import type { Portion } from '../../ipam/portion.ts'
-import { formatPrefix, type Prefix, parsePrefix, size } from '../../ipam/prefix.ts'
+import { formatPrefix, includes, type Prefix, parsePrefix, size } from '../../ipam/prefix.ts'
 import { readKept, readSaid, writeKept, writeSaid } from '../../ipam/said.ts'
 import { type Effect, type Kept, Share } from '../../ipam/share.ts'
 import { type Change, type Entry, kinds } from '../../vxlan-fdb/index.ts'
@@ -23,6 +24,9 @@ export type PoolsParts = {
   /** Asks these hosts whether their table is equal to ours. */
   compare: (hosts: string[]) => void
   witness: Witness
+  law: Law
+  /** Whose the blocks of a network are may be known otherwise now. */
+  ranked: (network: string) => void
   /** What people call a host. */
   nameOf: (host: string) => string
   /** Milliseconds that a request for an address waits for a block. */
@@ -100,6 +104,20 @@ export class Pools {
     }
   }
 
+  /** Whether an address of a network lies in a block of a host: not by what that host says, but by what it was given. */
+  owns(network: string, address: Buffer, host: string): boolean {
+    const place = {
+      family: address.length === 4 ? 4 : 6,
+      value: BigInt(`0x${address.toString('hex')}`),
+    } as const
+    return [...this.#shares.values()].some(open => {
+      const whole = parsePrefix(open.pool, 'pool')
+      if (open.network !== network || !includes(whole, place)) return false
+      const each = size({ ...whole, length: blockLength(whole) })
+      return open.share.owner(Number((place.value - whole.first) / each)) === host
+    })
+  }
+
   /** A host's table was equal to ours, which had all that we say in it. */
   agreed(host: string): void {
     for (const open of this.#shares.values()) this.#do(open, share => share.agree(host))
@@ -173,10 +191,11 @@ export class Pools {
     if (known) return known
     const whole = parsePrefix(pool, 'pool')
     const count = 2 ** (blockLength(whole) - whole.length)
-    const { self, store, witness } = this.#parts
+    const { self, store, witness, law } = this.#parts
     const disk = store.records.identities.get(id)?.value ?? ''
     const kept: Kept = disk ? readKept(disk) : { founded: false, disk: emptyDisk() }
-    const share = new Share(self, this.#life, count, kept, disk && !this.#isOld ? witness.level(id, disk) : 0)
+    const level = disk && !this.#isOld ? witness.level(id, disk) : 0
+    const share = new Share(self, this.#life, count, kept, level, law)
     const open: Open = { network, pool, share, wanted: 1, told: '', disk }
     this.#shares.set(id, open)
     const others = this.#parts.others()
@@ -190,6 +209,7 @@ export class Pools {
       else if (effect.blocks.length > 0) this.#lose(open)
     }
     this.#say(open)
+    this.#parts.ranked(open.network)
     const { share, disk } = open
     if (disk) this.#parts.witness.set(idOf(open), disk, share.level)
     for (const { done } of this.#waiters.filter(each => each.open === open && share.usable.size > each.above))

@@ -18,9 +18,9 @@ describe('words of tsnet', () => {
   it('become one question to the daemon', () => {
     assert.partialDeepStrictEqual(asked('status', '--json'), { method: 'Operator.Status', json: true })
     assert.partialDeepStrictEqual(asked('fdb', '--api', '/run/x.sock'), { api: '/run/x.sock', json: false })
-    assert.partialDeepStrictEqual(asked('forget', 'web2', '--force'), {
+    assert.partialDeepStrictEqual(asked('forget', 'web2'), {
       method: 'Operator.Forget',
-      request: { host: 'web2', force: true },
+      request: { host: 'web2' },
     })
     assert.partialDeepStrictEqual(asked('keys'), { request: { verb: 'list', show: false } })
     assert.partialDeepStrictEqual(asked('keys', 'use', 'abcdefgh', '--show'), {
@@ -41,7 +41,7 @@ describe('words of tsnet', () => {
     for (const word of Object.keys(commands)) assert.match(help(), new RegExp(`^tsnet ${word}\\b`, 'm'))
     assert.deepEqual(parse([]), { help: help() })
     assert.deepEqual(parse(['forget', '--help']), { help: help('forget') })
-    assert.match(help('forget'), /--force, with forget: although it answers/)
+    assert.match(help('keys'), /--show, with keys: whole keys/)
   })
 })
 

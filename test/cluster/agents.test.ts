@@ -7,10 +7,12 @@ import { join } from 'node:path'
 import { Cluster } from '../../bin/cluster/index.ts'
 import { ringOf, writeRing } from '../../bin/cluster/keys.ts'
 import { telling } from '../../bin/cluster/own.ts'
+import type { Store } from '../../core/faces.ts'
 import { PeerTable } from '../../core/peers.ts'
 import type { Endpoint } from '../../gossip/index.ts'
 import { Ipam } from '../../ipam/ipam.ts'
 import { memoryStore } from '../../store/memory.ts'
+import { kinds, orderOf } from '../../vxlan-fdb/index.ts'
 import { until } from '../bed/until.ts'
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} } as never
@@ -26,18 +28,26 @@ async function freePort(): Promise<Endpoint> {
   return { address: '127.0.0.1', port }
 }
 
-async function host(bind: Endpoint, seeds: Endpoint[], run: string) {
+async function host(
+  bind: Endpoint,
+  seeds: Endpoint[],
+  run: string,
+  vtep = bind.address,
+  disk = memoryStore(),
+): Promise<Host> {
   let cluster: Cluster | undefined
-  const store = telling(memoryStore(), changes => cluster?.tell(changes))
-  const settings = { bind, seeds, keys: [Buffer.alloc(32, 7)], vteps: [bind.address], vxlanPort: 4789 }
+  const store = telling(disk, changes => cluster?.tell(changes))
+  const settings = { bind, seeds, keys: [Buffer.alloc(32, 7)], vteps: [vtep], vxlanPort: 4789 }
   const rest = { spans: (mode: string) => mode === 'overlay', run, moved() {}, heard() {}, log: quiet }
-  cluster = await Cluster.open({ settings, store, peers: new PeerTable(), ...rest })
+  const peers = new PeerTable({ ipv4: vtep, mtu: 1500, port: 4789, links: [] })
+  cluster = await Cluster.open({ settings, store, peers, ...rest })
   const portion = (pool: string) => cluster.portion(pool)
   const ipam = new Ipam({ store, clock: Date.now, routes: async () => [], seed: '', portion })
-  return { cluster, store, ipam }
+  const again = () => host(bind, seeds, run, vtep, disk)
+  return { cluster, store, ipam, peers, again }
 }
 
-type Host = Awaited<ReturnType<typeof host>>
+type Host = { cluster: Cluster; store: Store; ipam: Ipam; peers: PeerTable; again: () => Promise<Host> }
 
 async function start({ store, ipam }: Host, subnet = '10.90.0.0/16'): Promise<string> {
   const { id } = await ipam.requestPool({ space: 'local', pool: subnet, range: '', v6: false })
@@ -63,7 +73,7 @@ const next = ({ ipam }: Host, subnet: string) =>
 async function together(count: number, work: (hosts: Host[]) => Promise<void>) {
   const binds = await Promise.all(Array.from({ length: count }, freePort))
   const run = mkdtempSync(join(tmpdir(), 'ts-test-'))
-  const hosts = await Promise.all(binds.map(bind => host(bind, binds, run)))
+  const hosts = await Promise.all(binds.map((bind, at) => host(bind, binds, run, `127.0.0.${at + 1}`)))
   try {
     for (const { cluster } of hosts)
       await until('hosts to know each other', () => {
@@ -116,18 +126,117 @@ describe('a host that is forgotten', () => {
       const small = '10.90.0.0/28'
       const firsts = await Promise.all([a, b, c].map(each => start(each, small)))
       const lost = c.cluster.status().host
-      assert.throws(() => a.cluster.forget(lost, false), /answers/)
-      assert.throws(() => a.cluster.forget(a.cluster.status().host, false), /is this host/)
-      assert.throws(() => a.cluster.forget('nobody', false), /no host is called nobody; there are /)
+      assert.throws(() => a.cluster.forget(lost), /answers/)
+      assert.throws(() => a.cluster.forget(a.cluster.status().host), /is this host/)
+      assert.throws(() => a.cluster.forget('nobody'), /no host is called nobody; there are /)
       await c.cluster.close()
       const stateAt = ({ cluster }: typeof a) => cluster.members().find(({ host }) => host === lost)?.state
       await until('it to be missed', () => stateAt(a) === 'dead', { deadline: 60_000 })
-      a.cluster.forget(lost, false)
+      a.cluster.forget(lost)
       await until('all to know', () => stateAt(a) === undefined && stateAt(b) === undefined)
       const given: string[] = []
       while (!given.includes(firsts[2] ?? '')) given.push(await next(a, small))
       assert.ok(!given.includes(firsts[1] ?? ''), 'what is of a host that lives stays there')
     })).timeout(120_000)
+})
+
+describe('hosts whose daemons start one soon after the other', () => {
+  it('leave what they know of a third one alone until it is heard of', () =>
+    together(3, async hosts => {
+      const [, b] = hosts as [Host, Host, Host]
+      await Promise.all(hosts.map(({ cluster }) => cluster.close()))
+      const [a, c] = await Promise.all([hosts[0], hosts[2]].map(each => (each as Host).again()))
+      hosts.splice(0, 3, a as Host, c as Host)
+      const agree = () =>
+        hosts.every(({ cluster }) => cluster.members().some(({ agreed }) => agreed !== undefined))
+      await until('two of them to agree', agree)
+      assert.deepEqual(
+        hosts.map(({ peers }) => peers.heard()),
+        [false, false],
+      )
+      hosts.push(await b.again())
+      await until('all to have heard all', () => hosts.every(({ peers }) => peers.heard()))
+    })).timeout(60_000)
+})
+
+describe('a host that has the gossip key and lies', () => {
+  const endpoint = (id: string, ipv4: string, mac: string) =>
+    ({ id, network: 'net', ipv4, mac, published: [], created: 0 }) as never
+  const macOfIp = (ip: string) =>
+    `02:42:${(ip.split('/')[0] ?? '')
+      .split('.')
+      .map(each => Number(each).toString(16).padStart(2, '0'))
+      .join(':')}`
+  const runs = ({ store }: Host, id: string, ipv4: string) =>
+    store.write([{ table: 'endpoint', id, value: endpoint(id, ipv4, macOfIp(ipv4)) }])
+  const endOf = ({ peers }: Host, ipv4: string) => {
+    const [address = ''] = ipv4.split('/')
+    return [peers.byAddress('shop', address)?.vtep, peers.byMac('shop', macOfIp(ipv4))?.vtep]
+  }
+
+  it('gets no address that lies in the block of another, nor its MAC, whoever was first', () =>
+    together(3, async ([a, b, rogue]) => {
+      if (!a || !b || !rogue) return
+      const subnet = '10.90.0.0/24'
+      await start(a, subnet)
+      const taken = await start(b, subnet)
+      await runs(b, 'taken', taken)
+      await until('it to be known', () => endOf(a, taken)[0] === '127.0.0.2')
+      const later = taken.replace(/\d+\//, last => `${Number.parseInt(last, 10) + 1}/`)
+      const word = { life: 9, generation: 0, level: 2, kept: [[0, 16]], free: [], fences: {}, gifts: [] }
+      const fences = Object.fromEntries(
+        [a, b].map(({ cluster }) => [cluster.status().host, { generation: 1, life: 9 }]),
+      )
+      const said = { vote: rogue.cluster.status().host, founded: true, word: { ...word, fences } }
+      rogue.cluster.write([
+        { network: 'shop', kind: kinds.block, key: subnet, value: Buffer.from(JSON.stringify(said)) },
+        orderOf(b.cluster.status().host, 1),
+      ])
+      const network = a.store.records.networks.get('net')
+      await rogue.store.write([{ table: 'network', id: 'net', ...(network && { value: network }) }])
+      for (const [at, address] of [taken, later].entries()) await runs(rogue, `stolen${at}`, address)
+      await until('the claims to be known', () => a.cluster.elsewhere().length === 3)
+      assert.deepEqual(endOf(a, taken), ['127.0.0.2', '127.0.0.2'])
+      assert.equal(await next(b, subnet), later, 'its block is still its own')
+      await runs(b, 'later', later)
+      await until('the right one to be believed', () => endOf(a, later).every(end => end === '127.0.0.2'))
+      const told = a.cluster.contests().map(({ address, ids }) => `${address} not ${ids}`)
+      const [takenIp, laterIp] = [taken, later].map(each => each.split('/')[0])
+      assert.deepEqual(
+        told.sort(),
+        [
+          `${takenIp} not stolen0`,
+          `${laterIp} not stolen1`,
+          `${macOfIp(taken)} not stolen0`,
+          `${macOfIp(later)} not stolen1`,
+        ].sort(),
+      )
+      assert.equal((await next(a, subnet)) !== taken, true)
+    })).timeout(60_000)
+
+  it('gets none that somebody else has said before, where nobody has blocks', () =>
+    together(3, async ([a, b, rogue]) => {
+      if (!a || !b || !rogue) return
+      const subnet = '10.91.0.0/24'
+      const value = {
+        id: 'net',
+        mode: 'overlay',
+        options: { addresses: 'manual' },
+        internal: false,
+        ipv4: [{ pool: subnet, aux: {} }],
+        ipv6: [],
+        shared: 'shop',
+        created: 0,
+      }
+      for (const { store } of [a, b, rogue]) await store.write([{ table: 'network', id: 'net', value }])
+      await runs(b, 'taken', '10.91.0.7/24')
+      await until('it to be known', () => endOf(a, '10.91.0.7/24')[0] === '127.0.0.2')
+      await runs(rogue, 'stolen', '10.91.0.7/24')
+      await until('the claim to be known', () => a.cluster.contests().length === 2)
+      assert.deepEqual(endOf(a, '10.91.0.7/24'), ['127.0.0.2', '127.0.0.2'])
+      await b.store.write([{ table: 'endpoint', id: 'taken' }])
+      await until('it to be free', () => endOf(a, '10.91.0.7/24').every(end => end === '127.0.0.3'))
+    })).timeout(60_000)
 })
 
 describe('two hosts that gossip', () => {

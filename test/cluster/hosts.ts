@@ -1,6 +1,6 @@
 import { Pools } from '../../bin/cluster/pools.ts'
 import type { Store } from '../../core/faces.ts'
-import type { Level } from '../../ipam/blocks.ts'
+import { type Level, trusting } from '../../ipam/blocks.ts'
 import { Ipam } from '../../ipam/ipam.ts'
 import { memoryStore } from '../../store/memory.ts'
 import type { Entry } from '../../vxlan-fdb/index.ts'
@@ -116,6 +116,8 @@ export class Host {
           if (life === this.life) this.#seen.set(id, { value, level })
         },
       },
+      law: trusting,
+      ranked: () => {},
       nameOf: host => host,
       patience,
       log: quiet,

@@ -75,6 +75,35 @@ describe('a cluster on a virtual clock', function () {
     assert.equal(falseDeaths(network), 0)
   })
 
+  it('hears of somebody within 15 s of each of many reboots, at any moment, on machines that take a second to answer a stream', () => {
+    const times = Array.from({ length: 60 }, (_, seed) => {
+      const network = new VirtualNetwork(1000 + seed)
+      const endpoints = [0, 1, 2].map(at => ({ address: `10.0.0.${at}`, port: 7946 }))
+      for (const at of [0, 1, 2]) network.add(`n${at}`, { seeds: endpoints })
+      network.until('all know all', () => agreed(network), 20_000)
+      const host = network.hosts[1] as Host
+      network.kill(host)
+      // Before they have missed it, and long after.
+      network.run(seed % 3 === 0 ? network.random() * 10_000 : 15_000 + network.random() * 60_000)
+      network.slowness = seed % 2 === 0 ? 1100 : 0
+      network.loss = seed % 5 === 0 ? 0.2 : 0
+      network.restart(host)
+      return network.until('it knows somebody', () => host.state.members.size > 1, 15_000)
+    })
+    const quick = times.filter((_, seed) => seed % 2 !== 0)
+    assert.ok(Math.max(...quick) < 500, `at once where machines are quick: ${Math.max(...quick)} ms`)
+  })
+
+  it('finds itself again after ten minutes in which nobody heard anybody', () => {
+    const network = cluster(8, 5, true)
+    network.cut = () => true
+    network.run(600_000)
+    for (const { state } of network.hosts)
+      assert.equal([...state.members.values()].filter(({ status }) => status === 'alive').length, 1)
+    network.cut = () => false
+    network.until('all know all', () => agreed(network), 20_000)
+  })
+
   it('brings a message to everybody, if each that has it for the first time passes it on', () => {
     const network = cluster(7, 30)
     const payload = Buffer.from('hello')

@@ -46,6 +46,8 @@ const noNonce = (): Buffer => Buffer.alloc(0)
 export class VirtualNetwork {
   now = 0
   loss = 0
+  /** Milliseconds that each message of a stream takes beside its way: machines that have much to do. */
+  slowness = 0
   readonly hosts: Host[] = []
   readonly random: () => number
   cut: (a: Host, b: Host) => boolean = () => false
@@ -209,11 +211,11 @@ export class VirtualNetwork {
     if (!peer || !this.#connected(host, peer)) return
     const stream = this.#streams++
     this.#answers.set(stream, reply =>
-      this.at(this.#latency(), () => {
+      this.at(this.slowness + this.#latency(), () => {
         if (this.#connected(peer, host)) end({ kind: 'answer', dial, message: carried(reply, 'acceptor') })
       }),
     )
-    this.at(this.#latency(), () =>
+    this.at(this.slowness + this.#latency(), () =>
       this.input(peer, {
         kind: 'stream',
         stream,

@@ -52,5 +52,7 @@ describe('what a host says of a pool', () => {
     assert.equal(readSaid(text.replace('[[0,4096]]', '[[1,4096]]')), undefined)
     assert.equal(readSaid(''), undefined)
     assert.throws(() => readKept('{}'), TypeError)
+    const odd = text.replace('"fences":{}', '"fences":{"kept":{"generation":1,"life":1}}')
+    assert.equal(readSaid(odd), undefined, 'what is said again would be taken for blocks')
   })
 })

@@ -133,15 +133,22 @@ describe('a replicated table', () => {
     const [a, b, c] = peers(3) as [Peer, Peer, Peer]
     talk([a, b, c], [[a, say(a, endpoint(1, 1))]])
     b.now += 10
-    const told = talk([b, c], [[b, b.do({ type: 'forget', origin: a.origin })]])
+    talk([b, c], [[b, b.do({ type: 'forget', origin: a.origin })]])
+    for (const peer of [b, c]) peer.do({ type: 'member', id: a.origin, alive: false })
+    const told = [...pass([b, c], 3000), ...pass([b, c], 3000)]
     assert.deepEqual(
-      only(told, 'fence').map(({ fence }) => fence),
-      [1, 1],
+      only(told, 'fence').map(({ fence, by }) => [fence, by]),
+      [
+        [1, b.origin],
+        [1, b.origin],
+      ],
     )
     const shows = (peer: Peer) => [...peer.table.rows()].filter(({ origin }) => origin === a.origin).length
     assert.equal(shows(b) + shows(c), 0)
     c.hear(a, batchOf(say(a, endpoint(1, 2))))
     assert.equal(shows(c), 0, 'under the old fence')
+    for (const alive of [false, true])
+      for (const other of [b, c]) a.do({ type: 'member', id: other.origin, alive })
     const fenced = [...pass([a, b, c], 1500), ...pass([a, b, c], 1500)]
     assert.deepEqual(
       only(fenced, 'fenced').map(({ fence }) => fence),
@@ -152,7 +159,7 @@ describe('a replicated table', () => {
     assert.equal(shows(c), 1)
   })
 
-  it('reports two origins with one address, and believes the higher rank, then the lower id', () => {
+  it('reports two origins with one address, and believes the higher rank, then who was first', () => {
     const [a, b, c] = peers(3) as [Peer, Peer, Peer]
     const claim = (peer: Peer, blockEpoch: number) => ({
       ...endpoint(1, 1, 'shop', blockEpoch),
@@ -169,7 +176,7 @@ describe('a replicated table', () => {
     talk([a, b, c], [[b, say(b, claim(b, 1))]])
     assert.deepEqual(
       forwarding(c.table, 'shop').map(({ origin }) => origin),
-      [[a.origin, b.origin].sort()[0]],
+      [b.origin],
     )
     const over = talk([a, b, c], [[b, say(b, withdrawn(claim(b, 1)))]])
     assert.ok(only(over, 'conflict').every(({ conflict }) => conflict === undefined))

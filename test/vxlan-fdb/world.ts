@@ -53,7 +53,13 @@ type Queued = { bytes: Buffer; times: number }
 export class Node {
   readonly id: string
   readonly signer: Signer & { worked: number }
-  readonly disk = { epoch: 0, fence: 0, pins: new Map<string, Buffer>(), fences: new Map<string, number>() }
+  readonly disk = {
+    epoch: 0,
+    fence: 0,
+    pins: new Map<string, Buffer>(),
+    fences: new Map<string, number>(),
+    incumbents: new Map<string, string>(),
+  }
   table: Table
   /** What it wants to say: survives a crash, as containers do. */
   readonly says = new Map<string, Entry>()
@@ -243,6 +249,15 @@ export class World {
         return
       case 'fence':
         node.disk.fences.set(output.origin, output.fence)
+        return
+      case 'defied':
+        node.disk.fence = output.fence
+        node.log.push(output)
+        return
+      case 'conflict':
+        if (output.conflict) node.disk.incumbents.set(output.claim, output.conflict.winner.origin)
+        else node.disk.incumbents.delete(output.claim)
+        node.log.push(output)
         return
       default:
         node.log.push(output)
