@@ -9,6 +9,7 @@ import manifest from '../package.json' with { type: 'json' }
 import type { Host } from './host.ts'
 import type { Membership } from './membership.ts'
 import { Memory } from './memory.ts'
+import type { Metrics } from './metrics.ts'
 import { Desk } from './operator.ts'
 import { openPods } from './pods.ts'
 import { Reconciler } from './reconcile.ts'
@@ -16,14 +17,21 @@ import { type Served, serve } from './serve.ts'
 import { list, type Settings } from './settings.ts'
 import { SwarmNodes } from './swarm.ts'
 
-type Parts = { host: Host; membership: Membership; settings: Settings; log: Logger; started: number }
+type Parts = {
+  host: Host
+  membership: Membership
+  settings: Settings
+  log: Logger
+  started: number
+  metrics: Metrics | undefined
+}
 
 /**
  * Everything that the daemon is asked at: by operators and CNI runtimes, then by Docker, who looks for the last of a plugin's sockets to
  * tell that it is ready. `close` answers what has begun.
  */
 export async function openDoors(parts: Parts): Promise<{ close(): Promise<void> }> {
-  const { host, membership, settings, log } = parts
+  const { host, membership, settings, log, metrics } = parts
   const { engine, ipam } = host
   const { docker: socket, scope } = settings
   const memory = new Memory()
@@ -33,14 +41,17 @@ export async function openDoors(parts: Parts): Promise<{ close(): Promise<void> 
   const spool = join(dirname(settings.api), 'spool')
   const pods = await openPods({ spool, engine, ipam, shares: membership.wanted, log })
 
-  const asked = noticed(pods.methods, () => memory.touch())
+  const counted = (methods: MethodTable) => metrics?.measured(methods) ?? methods
+  const asked = noticed(counted(pods.methods), () => memory.touch())
   const api = await serve({ path: settings.api, methods: { ...cliMethods(desk(parts)), ...asked }, log })
   await pods.start()
-  const methods = noticed({ ...driverMethods(engine, { scope, nodes }), ...ipamMethods(ipam) }, () => {
+  const docker = counted({ ...driverMethods(engine, { scope, nodes }), ...ipamMethods(ipam) })
+  const methods = noticed(docker, () => {
     reconciler.touch()
     memory.touch()
   })
   const servers: Served[] = [api]
+  if (metrics) servers.push(await metrics.serve(settings.metrics, host, membership))
   for (const path of list(settings.socket)) servers.push(await serve({ path, methods, log }))
   reconciler.start()
   memory.rest()

@@ -14,6 +14,7 @@ import { telling } from './cluster/own.ts'
 import { Doorbell } from './doorbell.ts'
 import { machineId } from './machine.ts'
 import type { Membership } from './membership.ts'
+import type { Metrics } from './metrics.ts'
 import { isNamespace } from './pods.ts'
 
 /** This host alone: records, kernel, and what holds the two together. */
@@ -29,17 +30,20 @@ export type Host = {
   close(): Promise<void>
 }
 
+type Parts = { state: string; membership: Membership; log: Logger; metrics: Metrics | undefined }
+
 /**
  * Opens the records and settles the kernel with them: before anything is served, for after a reboot Docker never tells of its
  * networks again, it only starts containers on them.
  */
-export async function openHost(state: string, membership: Membership, log: Logger): Promise<Host> {
+export async function openHost({ state, membership, log, metrics }: Parts): Promise<Host> {
   const disk = openStore(state)
   if (disk.complaint) log.error(disk.complaint)
   const store = telling(disk, changes => membership.tell(changes))
   await membership.listen(store)
   const peers = new PeerTable(membership.wanted ? await Following.underlay(membership.meeting) : undefined)
-  const kernel = await openKernel({ log: words => log.warn(words) })
+  const linux = await openKernel({ log: words => log.warn(words) })
+  const kernel = metrics?.metered(linux) ?? linux
   let swept: Promise<unknown> | undefined
   const settler = new Settler({
     kernel,

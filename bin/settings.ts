@@ -55,6 +55,11 @@ export const settings = {
     meaning:
       'base64 keys that encrypt gossip, the first one to send with; without one this host keeps to itself',
   },
+  metrics: {
+    env: 'TSNET_METRICS',
+    fallback: '',
+    meaning: 'address where Prometheus finds metrics, port 9177 unless said; off without',
+  },
   log: {
     env: 'TSNET_LOG',
     fallback: 'info',

@@ -4,6 +4,7 @@ import { Refused } from '../core/errors.ts'
 import { openDoors } from './doors.ts'
 import { openHost } from './host.ts'
 import { Membership } from './membership.ts'
+import type { Metrics } from './metrics.ts'
 import { readSettings } from './settings.ts'
 
 /** The daemon: the only place where the real parts meet. Runs until SIGTERM or SIGINT. */
@@ -14,9 +15,10 @@ async function main(): Promise<void> {
   const settings = readSettings(process.argv.slice(2), process.env)
   const log = pino({ level: settings.log, base: null })
   const membership = new Membership(settings, log)
-  const host = await openHost(settings.state, membership, log)
+  const metrics = settings.metrics ? await openMetrics() : undefined
+  const host = await openHost({ state: settings.state, membership, log, metrics })
   await membership.join(host)
-  const doors = await openDoors({ host, membership, settings, log, started })
+  const doors = await openDoors({ host, membership, settings, log, started, metrics })
   membership.start()
   log.info({ socket: settings.socket, state: settings.state }, 'tsnetd serves')
 
@@ -28,6 +30,12 @@ async function main(): Promise<void> {
   }
   process.once('SIGTERM', end)
   process.once('SIGINT', end)
+}
+
+/** Whoever doesn't ask for them doesn't pay for their library. */
+async function openMetrics(): Promise<Metrics> {
+  const { Metrics } = await import('./metrics.ts')
+  return new Metrics()
 }
 
 /**

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { isIP } from 'node:net'
 import { Refused } from '../../core/errors.ts'
 import type { Endpoint } from '../../gossip/index.ts'
+import { readEndpoint, readPort } from '../endpoint.ts'
 import { list, type Settings } from '../settings.ts'
 
 /** How this host meets the others. */
@@ -30,8 +31,8 @@ export async function clusterSettings(settings: Settings): Promise<ClusterSettin
     throw new Refused(
       `${settings.join ? 'TSNET_JOIN' : 'TSNET_SCOPE=global'} needs TSNET_KEY, the same on every host: \`openssl rand -base64 32\` makes one`,
     )
-  const seeds = list(settings.join).map(text => readEndpoint('TSNET_JOIN', text))
-  const bind = settings.bind ? readEndpoint('TSNET_BIND', settings.bind) : await wayOut()
+  const seeds = list(settings.join).map(text => readEndpoint('TSNET_JOIN', text, GOSSIP_PORT))
+  const bind = settings.bind ? readEndpoint('TSNET_BIND', settings.bind, GOSSIP_PORT) : await wayOut()
   const vteps = settings.vtep ? list(settings.vtep) : [bind.address]
   const vxlanPort = readPort('TSNET_VXLAN_PORT', settings['vxlan-port'])
   const dns = settings.dns === 'off' ? {} : { dnsPort: readPort('TSNET_DNS', settings.dns) }
@@ -49,22 +50,6 @@ export function readKey(text: string): Buffer {
       'a gossip key has to be base64 of 16, 24 or 32 bytes: `openssl rand -base64 32` makes one',
     )
   return key
-}
-
-/** `10.0.0.7`, `10.0.0.7:7947`, `fd00::7`, `[fd00::7]:7947`. */
-function readEndpoint(setting: string, text: string): Endpoint {
-  const [, inner, plain, port] = /^(?:\[(.+)\]|([^:]+|.*:.*:.*?))(?::(\d+))?$/.exec(text) ?? []
-  const address = isIP(text) ? text : (inner ?? plain ?? '')
-  if (!isIP(address))
-    throw new Refused(`${setting} can't be "${text}": it has to be an address, with or without a port`)
-  return { address, port: isIP(text) || !port ? GOSSIP_PORT : readPort(setting, port) }
-}
-
-/** Refused for what is no port. */
-export function readPort(setting: string, text: string): number {
-  const port = Number(text)
-  if (/^\d+$/.test(text) && port >= 1 && port <= 65535) return port
-  throw new Refused(`${setting} can't have the port "${text}": it has to be 1 to 65535`)
 }
 
 function readEnds(vteps: string[]): string[] {
