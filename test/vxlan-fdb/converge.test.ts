@@ -157,6 +157,31 @@ describe('tables', () => {
     assert.ok(time <= 5000, `${time} ms`)
   }).timeout(60_000)
 
+  it('are equal at one that has lost its memory, whatever was taken back before and how long ago', () => {
+    const times = Array.from({ length: 20 }, (_, seed) => {
+      const world = new World(3, seed)
+      for (const node of world.nodes) world.start(node)
+      world.run(3000)
+      const [a, , c] = world.nodes as [Node, Node, Node]
+      const dice = () => Math.floor(world.random() * 30)
+      for (let round = 0; round < 8; round++) {
+        world.say(
+          a,
+          [0, 1, 2, 3].map(() => endpoint(1, dice())),
+        )
+        world.run(world.now + 100)
+        world.say(a, [...a.says.values()].filter(() => world.random() < 0.4).map(withdrawn))
+        world.run(world.now + 3000)
+      }
+      world.run(world.now + 40 * 60_000)
+      world.crash(c)
+      world.run(world.now + 10_000)
+      world.restart(c)
+      return world.until(() => equal(world), 10_000) ?? Number.POSITIVE_INFINITY
+    })
+    assert.ok(Math.max(...times) < 3000, `${times}`)
+  }).timeout(60_000)
+
   it('keep every record while nobody hears anybody for ten minutes, and take up what was said meanwhile', () => {
     const world = new World(6, 3, { loss: 0.02 })
     for (const node of world.nodes) world.start(node)
