@@ -1,9 +1,9 @@
 import {
   type Ask,
+  type Deed,
   type Disk,
   type Fence,
   type Gift,
-  type Given,
   type Input,
   type Law,
   type Level,
@@ -12,7 +12,6 @@ import {
   type Word,
 } from './blocks.ts'
 import { Ledger } from './ledger.ts'
-import { merged } from './titles.ts'
 
 /** What to do once a version is durable. */
 type Later = { version: number; gift?: Gift; usable?: readonly number[] }
@@ -48,8 +47,8 @@ export class Blocks extends Ledger {
   #fences: Record<string, Fence>
   #avoided: string | undefined
   #lots = 0
-  /** What was given away and is on disk. */
-  #given: Given
+  /** Those that are on disk. */
+  #deeds: Deed[]
 
   /**
    * @param life higher than that of any life before.
@@ -61,7 +60,7 @@ export class Blocks extends Ledger {
     this.life = life
     this.level = level
     this.#fences = structuredClone(disk.fences)
-    this.#given = structuredClone(disk.given ?? {})
+    this.#deeds = structuredClone(disk.deeds ?? [])
   }
 
   /** Takes one input; tells what the world is to do, in order. */
@@ -75,8 +74,7 @@ export class Blocks extends Ledger {
   word(): Word {
     const { life, level, disk } = this
     const { generation, kept, free } = disk
-    const given = structuredClone(this.#given)
-    const said = { life, generation, level, kept: [...kept], free: [...free], given }
+    const said = { life, generation, level, kept: [...kept], free: [...free], deeds: [...this.#deeds] }
     return {
       ...said,
       fences: structuredClone(this.#fences),
@@ -114,7 +112,7 @@ export class Blocks extends Ledger {
   #hear(from: string, word: Word): Output[] {
     if (word.generation < this.height(from))
       return [...this.#late(from, word.life), ...this.#learn(word.fences)]
-    this.words.set(from, word)
+    this.note(from, word)
     return [...this.#learn(word.fences), ...this.#receive(from, word)]
   }
 
@@ -135,7 +133,7 @@ export class Blocks extends Ledger {
     const word = this.words.get(host)
     const life = word?.life ?? 0
     const blocks = [...(word?.kept ?? []), ...(word?.free ?? [])]
-    this.disk.heir[host] = { life, blocks, given: word?.given ?? {} }
+    this.disk.heir[host] = { life, blocks, deeds: word?.deeds ?? [] }
     this.#raise(host, Math.max(this.height(host), word?.generation ?? 0) + 1)
     return [this.#persist({})]
   }
@@ -163,7 +161,7 @@ export class Blocks extends Ledger {
       life: Math.max(word?.life ?? 0, this.disk.fences[host]?.life ?? 0),
     }
     if (this.#ask?.of === host) this.#ask = undefined
-    if (word && word.generation < generation) this.words.delete(host)
+    if (word && word.generation < generation) this.note(host, undefined)
   }
 
   /** A forgotten host was heard of in a later life than was known, by us or by somebody else. */
@@ -183,7 +181,8 @@ export class Blocks extends Ledger {
       return []
     }
     const blocks = this.disk.kept
-    Object.assign(this.disk, { generation: height, kept: [], free: [], heir: {}, given: {} })
+    Object.assign(this.disk, { generation: height, kept: [], free: [], heir: {}, deeds: [] })
+    this.file([])
     this.#usable.clear()
     this.#ask = undefined
     this.#gifts = []
@@ -199,6 +198,8 @@ export class Blocks extends Ledger {
     if (!gift || ask.life !== word.life) return []
     this.#ask = undefined
     if (!gift.blocks.every(block => this.isOf(block, from) || this.owner(block) === this.host)) return []
+    const { deed } = gift
+    if (deed?.from === from && deed.to === this.host && this.isSigned(deed)) this.file([deed])
     this.disk.kept.push(...gift.blocks)
     return [this.#persist({ usable: gift.blocks })]
   }
@@ -215,7 +216,7 @@ export class Blocks extends Ledger {
     this.#later = this.#later.filter(later => later.version > version)
     if (this.#durable === this.#version) {
       this.#fences = structuredClone(this.disk.fences)
-      this.#given = structuredClone(this.disk.given ?? {})
+      this.#deeds = structuredClone(this.disk.deeds ?? [])
     }
     for (const { gift } of done) if (gift) this.#gifts.push(gift)
     return []
@@ -232,19 +233,19 @@ export class Blocks extends Ledger {
     const others = this.members.filter(host => !this.isForgotten(host))
     if (!others.every(host => this.#agreed.has(host))) return
     this.level = 2
-    const claimed = this.claimed()
+    const claimed = this.claimed(true)
     this.disk.free = this.disk.free.filter(block => !claimed.has(block))
   }
 
   /** What a forgotten host had is ours, once everybody knows that it is no more its own. */
   #succeed(): Output[] {
     if (this.level < 2) return []
-    return Object.entries(this.disk.heir).flatMap(([lost, { life, blocks, given = {} }]) => {
+    return Object.entries(this.disk.heir).flatMap(([lost, { life, blocks, deeds = [] }]) => {
       if (this.#wasRevived(lost, life) || !this.#isKnown(lost)) return []
       delete this.disk.heir[lost]
       const claimed = this.claimed()
       this.disk.free.push(...blocks.filter(block => !claimed.has(block) && !this.owns(block)))
-      this.disk.given = merged(given, this.disk.given)
+      this.file(deeds.filter(deed => this.isSigned(deed)))
       return [this.#persist({})]
     })
   }
@@ -287,8 +288,7 @@ export class Blocks extends Ledger {
       const blocks = this.disk.free.splice(0, ask.count)
       if (blocks.length === 0) return []
       this.#answered.add(ask.id)
-      this.disk.given = merged(this.disk.given, { [to]: blocks })
-      return [this.#persist({ gift: { to, ask: ask.id, blocks } })]
+      return [this.#persist({ gift: { to, ask: ask.id, blocks, deed: this.deed(to, blocks) } })]
     })
   }
 
