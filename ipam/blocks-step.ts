@@ -1,9 +1,9 @@
 import {
   type Ask,
+  type Deed,
   type Disk,
   type Fence,
   type Gift,
-  type Given,
   type Input,
   type Law,
   type Level,
@@ -11,13 +11,10 @@ import {
   trusting,
   type Word,
 } from './blocks.ts'
-import { merged, ownerOf } from './titles.ts'
+import { Ledger } from './ledger.ts'
 
 /** What to do once a version is durable. */
 type Later = { version: number; gift?: Gift; usable?: readonly number[] }
-
-/** Generations higher than this above the known one are nobody's. */
-const farthest = 1024
 
 /**
  * What one host knows of one pool's blocks.
@@ -31,11 +28,8 @@ const farthest = 1024
  * keeps can't have been given away; it can only have been lost by a `forget`, which counts after every other host has it on disk. So one
  * host that knows (level 1), or all of them, suffice.
  */
-export class Blocks {
-  readonly host: string
+export class Blocks extends Ledger {
   readonly life: number
-  readonly disk: Disk
-  readonly words = new Map<string, Word>()
   level: Level
   members: string[] | undefined
   readonly #agreed = new Set<string>()
@@ -53,11 +47,8 @@ export class Blocks {
   #fences: Record<string, Fence>
   #avoided: string | undefined
   #lots = 0
-  /** What was given away and is on disk. */
-  #given: Given
-  readonly #law: Law
-  /** The host that had the whole pool at its birth; undefined while that isn't known. */
-  founder: string | undefined
+  /** Those that are on disk. */
+  #deeds: Deed[]
 
   /**
    * @param life higher than that of any life before.
@@ -65,23 +56,11 @@ export class Blocks {
    * the level of the life before.
    */
   constructor(host: string, life: number, disk: Disk, level: Level, law: Law = trusting) {
-    this.host = host
+    super(host, disk, law)
     this.life = life
-    this.disk = structuredClone(disk)
     this.level = level
     this.#fences = structuredClone(disk.fences)
-    this.#given = structuredClone(disk.given ?? {})
-    this.#law = law
-  }
-
-  /** Whose a block is by what its owners gave away, whatever others say; undefined while nobody knows. */
-  owner(block: number): string | undefined {
-    const given = (host: string) => this.#said(host)?.given
-    const heirOf = (lost: string) => {
-      const heir = this.#law.heirOf(lost)
-      return heir !== undefined && this.#has(heir, block) ? heir : undefined
-    }
-    return ownerOf(block, { founder: this.founder, given, heirOf })
+    this.#deeds = structuredClone(disk.deeds ?? [])
   }
 
   /** Takes one input; tells what the world is to do, in order. */
@@ -95,8 +74,7 @@ export class Blocks {
   word(): Word {
     const { life, level, disk } = this
     const { generation, kept, free } = disk
-    const given = structuredClone(this.#given)
-    const said = { life, generation, level, kept: [...kept], free: [...free], given }
+    const said = { life, generation, level, kept: [...kept], free: [...free], deeds: [...this.#deeds] }
     return {
       ...said,
       fences: structuredClone(this.#fences),
@@ -132,9 +110,9 @@ export class Blocks {
   }
 
   #hear(from: string, word: Word): Output[] {
-    if (word.generation < this.#height(from))
+    if (word.generation < this.height(from))
       return [...this.#late(from, word.life), ...this.#learn(word.fences)]
-    this.words.set(from, word)
+    this.note(from, word)
     return [...this.#learn(word.fences), ...this.#receive(from, word)]
   }
 
@@ -143,7 +121,7 @@ export class Blocks {
     if (!word) return []
     this.#agreed.add(other)
     for (const lost of Object.keys(this.disk.heir)) {
-      if ((word.fences[lost]?.generation ?? 0) < this.#height(lost)) continue
+      if ((word.fences[lost]?.generation ?? 0) < this.height(lost)) continue
       this.#witnesses.set(lost, (this.#witnesses.get(lost) ?? new Set()).add(other))
     }
     if (this.level === 0 && word.level > 0) this.level = 1
@@ -155,15 +133,15 @@ export class Blocks {
     const word = this.words.get(host)
     const life = word?.life ?? 0
     const blocks = [...(word?.kept ?? []), ...(word?.free ?? [])]
-    this.disk.heir[host] = { life, blocks, given: word?.given ?? {} }
-    this.#raise(host, Math.max(this.#height(host), word?.generation ?? 0) + 1)
+    this.disk.heir[host] = { life, blocks, deeds: word?.deeds ?? [] }
+    this.#raise(host, Math.max(this.height(host), word?.generation ?? 0) + 1)
     return [this.#persist({})]
   }
 
   /** Fences spread by everybody's words, and never go; those of hosts that nobody had a right to forget count for nothing. */
   #learn(fences: Record<string, Fence>): Output[] {
-    const told = Object.entries(fences).filter(([host, fence]) => this.#isRight(host, fence))
-    const higher = told.filter(([host, { generation }]) => generation > this.#height(host))
+    const told = Object.entries(fences).filter(([host, fence]) => this.isRight(host, fence))
+    const higher = told.filter(([host, { generation }]) => generation > this.height(host))
     const later = told.flatMap(([host, { life }]) => this.#late(host, life))
     if (higher.length === 0) return later
     for (const [host, { generation }] of higher) this.#raise(host, generation)
@@ -176,12 +154,6 @@ export class Blocks {
     ]
   }
 
-  #isRight(host: string, { generation }: Fence): boolean {
-    if (generation > this.#height(host) + farthest) return false
-    if (host === this.host) return true
-    return (this.words.get(host)?.generation ?? 0) >= generation || this.#law.isForgotten(host)
-  }
-
   #raise(host: string, generation: number): void {
     const word = this.words.get(host)
     this.disk.fences[host] = {
@@ -189,7 +161,7 @@ export class Blocks {
       life: Math.max(word?.life ?? 0, this.disk.fences[host]?.life ?? 0),
     }
     if (this.#ask?.of === host) this.#ask = undefined
-    if (word && word.generation < generation) this.words.delete(host)
+    if (word && word.generation < generation) this.note(host, undefined)
   }
 
   /** A forgotten host was heard of in a later life than was known, by us or by somebody else. */
@@ -202,14 +174,15 @@ export class Blocks {
 
   /** We were forgotten ourselves: we own nothing any more. */
   #fall(): Output[] {
-    const height = this.#height(this.host)
+    const height = this.height(this.host)
     if (height <= this.disk.generation) return []
-    if (!this.#law.mayBeLost()) {
+    if (!this.law.mayBeLost()) {
       this.disk.generation = height
       return []
     }
     const blocks = this.disk.kept
-    Object.assign(this.disk, { generation: height, kept: [], free: [], heir: {}, given: {} })
+    Object.assign(this.disk, { generation: height, kept: [], free: [], heir: {}, deeds: [] })
+    this.file([])
     this.#usable.clear()
     this.#ask = undefined
     this.#gifts = []
@@ -224,7 +197,9 @@ export class Blocks {
     const gift = word.gifts.find(({ to, ask: id }) => to === this.host && id === ask.id)
     if (!gift || ask.life !== word.life) return []
     this.#ask = undefined
-    if (!gift.blocks.every(block => this.#isOf(block, from) || this.owner(block) === this.host)) return []
+    if (!gift.blocks.every(block => this.isOf(block, from) || this.owner(block) === this.host)) return []
+    const { deed } = gift
+    if (deed?.from === from && deed.to === this.host && this.isSigned(deed)) this.file([deed])
     this.disk.kept.push(...gift.blocks)
     return [this.#persist({ usable: gift.blocks })]
   }
@@ -241,7 +216,7 @@ export class Blocks {
     this.#later = this.#later.filter(later => later.version > version)
     if (this.#durable === this.#version) {
       this.#fences = structuredClone(this.disk.fences)
-      this.#given = structuredClone(this.disk.given ?? {})
+      this.#deeds = structuredClone(this.disk.deeds ?? [])
     }
     for (const { gift } of done) if (gift) this.#gifts.push(gift)
     return []
@@ -255,34 +230,34 @@ export class Blocks {
 
   #rise(): void {
     if (this.level === 2 || !this.members) return
-    const others = this.members.filter(host => !this.#isForgotten(host))
+    const others = this.members.filter(host => !this.isForgotten(host))
     if (!others.every(host => this.#agreed.has(host))) return
     this.level = 2
-    const claimed = this.#claimed()
+    const claimed = this.claimed(true)
     this.disk.free = this.disk.free.filter(block => !claimed.has(block))
   }
 
   /** What a forgotten host had is ours, once everybody knows that it is no more its own. */
   #succeed(): Output[] {
     if (this.level < 2) return []
-    return Object.entries(this.disk.heir).flatMap(([lost, { life, blocks, given = {} }]) => {
+    return Object.entries(this.disk.heir).flatMap(([lost, { life, blocks, deeds = [] }]) => {
       if (this.#wasRevived(lost, life) || !this.#isKnown(lost)) return []
       delete this.disk.heir[lost]
-      const claimed = this.#claimed()
-      this.disk.free.push(...blocks.filter(block => !claimed.has(block) && !this.#own(block)))
-      this.disk.given = merged(given, this.disk.given)
+      const claimed = this.claimed()
+      this.disk.free.push(...blocks.filter(block => !claimed.has(block) && !this.owns(block)))
+      this.file(deeds.filter(deed => this.isSigned(deed)))
       return [this.#persist({})]
     })
   }
 
   /** It came back before everybody knew, and may have gone on until it says itself that it has heard. */
   #wasRevived(lost: string, life: number): boolean {
-    return this.#isForgotten(lost) && (this.disk.fences[lost]?.life ?? 0) > life
+    return this.isForgotten(lost) && (this.disk.fences[lost]?.life ?? 0) > life
   }
 
   #isKnown(lost: string): boolean {
-    if ((this.#fences[lost]?.generation ?? 0) < this.#height(lost)) return false
-    const others = this.members?.filter(host => host !== lost && !this.#isForgotten(host)) ?? []
+    if ((this.#fences[lost]?.generation ?? 0) < this.height(lost)) return false
+    const others = this.members?.filter(host => host !== lost && !this.isForgotten(host)) ?? []
     return others.every(host => this.#witnesses.get(lost)?.has(host))
   }
 
@@ -307,14 +282,13 @@ export class Blocks {
         ask?.of !== this.host ||
         ask.life !== this.life ||
         this.#answered.has(ask.id) ||
-        this.#isForgotten(to)
+        this.isForgotten(to)
       )
         return []
       const blocks = this.disk.free.splice(0, ask.count)
       if (blocks.length === 0) return []
       this.#answered.add(ask.id)
-      this.disk.given = merged(this.disk.given, { [to]: blocks })
-      return [this.#persist({ gift: { to, ask: ask.id, blocks } })]
+      return [this.#persist({ gift: { to, ask: ask.id, blocks, deed: this.deed(to, blocks) } })]
     })
   }
 
@@ -329,48 +303,13 @@ export class Blocks {
         ([host, { level, free }]) =>
           host !== this.#avoided &&
           level === 2 &&
-          free.slice(0, 1).some(block => this.#isOf(block, host)) &&
-          !this.#isForgotten(host),
+          free.slice(0, 1).some(block => this.isOf(block, host)) &&
+          !this.isForgotten(host),
       )
       .sort(([, a], [, b]) => b.free.length - a.free.length)
     this.#avoided = undefined
     if (giver)
       this.#ask = { id: `${this.life} ${++this.#lots}`, of: giver[0], life: giver[1].life, count: missing }
     return []
-  }
-
-  /** While nobody knows whose a block is, whoever says so is believed. */
-  #isOf(block: number, host: string): boolean {
-    return (this.owner(block) ?? host) === host
-  }
-
-  #height(host: string): number {
-    return this.disk.fences[host]?.generation ?? 0
-  }
-
-  #isForgotten(host: string): boolean {
-    return this.#height(host) > (this.words.get(host)?.generation ?? 0)
-  }
-
-  /** Blocks that somebody else says are his. */
-  #claimed(): Set<number> {
-    const words = [...this.words].filter(([host]) => !this.#isForgotten(host))
-    return new Set(words.flatMap(([, { kept, free }]) => [...kept, ...free]))
-  }
-
-  #said(host: string): Pick<Word, 'kept' | 'free' | 'given'> | undefined {
-    return host === this.host ? this.disk : this.words.get(host)
-  }
-
-  /** Whether a host says that it has a block, or had it to give. */
-  #has(host: string, block: number): boolean {
-    const { kept = [], free = [], given = {} } = this.#said(host) ?? {}
-    return (
-      kept.includes(block) || free.includes(block) || Object.values(given).some(all => all.includes(block))
-    )
-  }
-
-  #own(block: number): boolean {
-    return this.disk.kept.includes(block) || this.disk.free.includes(block)
   }
 }

@@ -15,13 +15,13 @@ export type Disk = {
   free: number[]
   fences: Record<string, Fence>
   /** Hosts that an operator told this one to succeed: the life they were last seen in, and what they had. */
-  heir: Record<string, { life: number; blocks: number[]; given?: Given }>
-  /** What this host gave away: by it others tell whose a block is. */
-  given?: Given
+  heir: Record<string, { life: number; blocks: number[]; deeds?: Deed[] }>
+  /** By which this host, or one whose place it took, got its blocks. */
+  deeds?: Deed[]
 }
 
-/** Blocks by the host that got them. */
-export type Given = Record<string, number[]>
+/** The giver's signed word that blocks are the receiver's, all that he ever gave it. Whoever shows it: it stands for itself, when the giver is gone too. */
+export type Deed = { from: string; to: string; blocks: number[]; seal: string }
 
 /** What is known beside the words: who may be believed. */
 export type Law = {
@@ -31,17 +31,26 @@ export type Law = {
   mayBeLost(): boolean
   /** Who took the place of a host that was forgotten. */
   heirOf(host: string): string | undefined
+  /** This host's signature under a text, and whether one is that of a host. */
+  sign(text: string): string
+  isSigned(host: string, text: string, seal: string): boolean
 }
 
 /** Everybody is honest. */
-export const trusting: Law = { isForgotten: () => true, mayBeLost: () => true, heirOf: () => undefined }
+export const trusting: Law = {
+  isForgotten: () => true,
+  mayBeLost: () => true,
+  heirOf: () => undefined,
+  sign: () => '',
+  isSigned: () => true,
+}
 
 /** Words of a host of a lower generation count for nothing. `life` is the last one of them that was heard. */
 export type Fence = { generation: number; life: number }
 
 /** Wants blocks of a giver, in the life that the giver is in: what an earlier life of it gave is refused. */
 export type Ask = { id: string; of: string; life: number; count: number }
-export type Gift = { to: string; ask: string; blocks: number[] }
+export type Gift = { to: string; ask: string; blocks: number[]; deed?: Deed }
 
 /**
  * How much this life of a host knows. 0: its disk may be an old one. 1: what was kept is still its own. 2: so is what is free.
@@ -55,7 +64,7 @@ export type Word = {
   level: Level
   kept: number[]
   free: number[]
-  given?: Given
+  deeds?: Deed[]
   /** Those that are on its disk: others rely on them. */
   fences: Record<string, Fence>
   ask?: Ask

@@ -1,5 +1,4 @@
 import * as z from 'zod'
-import type { Given } from './blocks.ts'
 import type { Kept, Said } from './share.ts'
 
 /** How shares lie in a record and on disk: JSON, with blocks as runs of `[first, count]`, for there are up to 4096. */
@@ -9,7 +8,7 @@ const MOST = 4096
 /** Gifts that one record says: it has to be smaller than 32 KiB. The others are said when these have been taken. */
 const GIFTS = 128
 
-/** Bytes of a record's value. Where thousands of blocks were given one by one, who got which isn't told: then who was first is believed. */
+/** Bytes of a record's value. Where a host has thousands of blocks apart from each other, it shows no deeds: then who was first is believed. */
 const ROOM = 32 * 1024
 
 const natural = z.int().min(0)
@@ -22,7 +21,9 @@ const runs = z
 /** 32 hex digits: what is a key of an object here must not be one of its own words. */
 const host = z.string().regex(/^[0-9a-f]{32}$/)
 const fences = z.record(host, z.object({ generation: natural, life: natural }))
-const given = z.record(host, runs)
+const deed = z.object({ from: host, to: host, blocks: runs, seal: z.string().max(256) })
+/** One is of one giver; those of hosts whose place was taken come to it. */
+const deeds = z.array(deed).max(256).optional()
 const ballot = { vote: host.optional(), founded: z.boolean() }
 
 const word = z.object({
@@ -31,36 +32,27 @@ const word = z.object({
   level: z.union([z.literal(0), z.literal(1), z.literal(2)]),
   kept: runs,
   free: runs,
-  given: given.optional(),
+  deeds,
   fences,
   ask: z.object({ id: z.string().max(64), of: host, life: natural, count: natural }).optional(),
-  gifts: z.array(z.object({ to: host, ask: z.string().max(64), blocks: runs })),
+  gifts: z.array(z.object({ to: host, ask: z.string().max(64), blocks: runs, deed: deed.optional() })),
 })
 const said = z.object({ ...ballot, word })
 
-const heir = z.record(host, z.object({ life: natural, blocks: runs, given: given.optional() }))
-const disk = z.object({ generation: natural, kept: runs, free: runs, fences, heir, given: given.optional() })
+const heir = z.record(host, z.object({ life: natural, blocks: runs, deeds }))
+const disk = z.object({ generation: natural, kept: runs, free: runs, fences, heir, deeds })
 const kept = z.object({ ...ballot, disk })
 
 export function writeSaid({ word, ...ballot }: Said): string {
-  const { given, ...most } = { ...word, gifts: word.gifts.slice(0, GIFTS) }
-  const whole = JSON.stringify({ ...ballot, word: { ...most, given: inRunsEach(given) } }, inRuns)
+  const { deeds, ...most } = { ...word, gifts: word.gifts.slice(0, GIFTS) }
+  const whole = JSON.stringify({ ...ballot, word: { ...most, deeds } }, inRuns)
   return whole.length <= ROOM ? whole : JSON.stringify({ ...ballot, word: most }, inRuns)
 }
 
 /** Undefined for what isn't one: whoever wrote it signed nonsense. */
 export const readSaid = (text: string): Said | undefined => read(said, text) as Said | undefined
 
-export function writeKept({ disk, ...ballot }: Kept): string {
-  const heir = Object.entries(disk.heir).map(([host, each]) => [
-    host,
-    { ...each, given: inRunsEach(each.given) },
-  ])
-  return JSON.stringify(
-    { ...ballot, disk: { ...disk, heir: Object.fromEntries(heir), given: inRunsEach(disk.given) } },
-    inRuns,
-  )
-}
+export const writeKept = (value: Kept): string => JSON.stringify(value, inRuns)
 
 /** @throws TypeError when it isn't what `writeKept` wrote: addresses must not be guessed. */
 export function readKept(text: string): Kept {
@@ -79,9 +71,6 @@ function read<T extends z.ZodType>(shape: T, text: string): z.infer<T> | undefin
 
 const lists = new Set(['kept', 'free', 'blocks'])
 const inRuns = (key: string, value: unknown) => (lists.has(key) ? toRuns(value as number[]) : value)
-
-const inRunsEach = (given: Given | undefined) =>
-  given && Object.fromEntries(Object.entries(given).map(([host, blocks]) => [host, toRuns(blocks)]))
 
 function toRuns(blocks: readonly number[]): [number, number][] {
   const all: [number, number][] = []

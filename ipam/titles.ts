@@ -1,10 +1,14 @@
-import type { Given } from './blocks.ts'
+import type { Deed } from './blocks.ts'
 
-/** What tells whose the blocks of a pool are. Each part is the word of the one host that has a right to it. */
+/** What is signed of a deed. */
+export const deedText = ({ from, to, blocks }: Omit<Deed, 'seal'>): string =>
+  `${from} ${to} ${blocks.toSorted((a, b) => a - b).join()}`
+
+/** What tells whose the blocks of a pool are. */
 export type Titles = {
   founder: string | undefined
-  /** What a host says that it gave away. */
-  given(host: string): Given | undefined
+  /** Who has a host's deed of a block. */
+  receiver(from: string, block: number): string | undefined
   /** Who took the place of a host that was forgotten. */
   heirOf(host: string): string | undefined
 }
@@ -16,12 +20,12 @@ const longest = 32
  * Whose a block is: what the founder has given away is the receiver's, and so on. Who says that it is his, and nobody gave it to him, is not
  * asked. Undefined while it isn't known who had the pool at its birth.
  */
-export function ownerOf(block: number, { founder, given, heirOf }: Titles): string | undefined {
+export function ownerOf(block: number, { founder, receiver, heirOf }: Titles): string | undefined {
   let owner = founder
   let giver: string | undefined
   for (let steps = 0; owner !== undefined && steps < longest; steps++) {
     const heir = heirOf(owner)
-    const next = heir !== undefined && heir !== giver ? heir : receiver(given(owner), block)
+    const next = heir !== undefined && heir !== giver ? heir : receiver(owner, block)
     if (next === undefined) return owner
     giver = owner
     owner = next
@@ -29,18 +33,12 @@ export function ownerOf(block: number, { founder, given, heirOf }: Titles): stri
   return owner
 }
 
-const receiver = (given: Given = {}, block: number): string | undefined =>
-  Object.entries(given).find(([, blocks]) => blocks.includes(block))?.[0]
-
-/** Both; what the later one says of a block goes before. */
-export function merged(earlier: Given = {}, later: Given = {}): Given {
-  const again = new Set(Object.values(later).flat())
-  const all = Object.entries(earlier).map(([host, blocks]): [string, number[]] => [
-    host,
-    [...blocks.filter(block => !again.has(block)), ...(later[host] ?? [])],
-  ])
-  const rest = Object.entries(later).filter(([host]) => !(host in earlier))
-  return Object.fromEntries([...all, ...rest].filter(([, blocks]) => blocks.length > 0))
+/** With one more; it takes the place of those that it says all of. */
+export function filed(deeds: readonly Deed[] = [], deed: Deed): Deed[] {
+  const all = new Set(deed.blocks)
+  const isIn = (each: Deed) =>
+    each.from === deed.from && each.to === deed.to && each.blocks.every(block => all.has(block))
+  return [...deeds.filter(each => !isIn(each)), deed]
 }
 
 /** The host that those who voted hold to be the founder: by one's own vote, or else by most of the others'. */

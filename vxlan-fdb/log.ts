@@ -32,6 +32,8 @@ export class Log {
   sum: Sum = [0, 0]
   /** Entries that take something back, the one that came first first. */
   #tombs: Held[] = []
+  /** How many kept batches say something under a key: what is passed on has it in it, taken back or not. */
+  readonly #mentions = new Map<string, number>()
 
   constructor(origin: string) {
     this.origin = origin
@@ -82,14 +84,21 @@ export class Log {
     return this.stale.get(place)
   }
 
-  /** Forgets entries that took something back before a time. Those beyond a gap stay: what they take back may still come. */
+  /**
+   * Forgets entries that took something back before a time. Those beyond a gap stay, since what they take back may still come, and so do
+   * those of what a kept batch says: whoever gets that batch has to get them too.
+   */
   bury(before: number): void {
     const { upto } = this
     const old = this.#tombs.findIndex(({ at, seq }) => at >= before || seq > upto)
-    for (const row of this.#tombs.splice(0, old < 0 ? this.#tombs.length : old)) {
-      const place = placeOf(row)
-      if (this.rows.get(place) !== row) continue
-      this.rows.delete(place)
+    const due = this.#tombs.splice(0, old < 0 ? this.#tombs.length : old)
+    const current = due.filter(row => this.rows.get(placeOf(row)) === row)
+    const [needed = [], done = []] = [true, false].map(is =>
+      current.filter(row => this.#mentions.has(placeOf(row)) === is),
+    )
+    this.#tombs.unshift(...needed)
+    for (const row of done) {
+      this.rows.delete(placeOf(row))
       this.#release(row.kept)
     }
   }
@@ -116,6 +125,7 @@ export class Log {
     }
     this.rows.clear()
     this.batches.clear()
+    this.#mentions.clear()
     this.head = undefined
     this.covered = []
     this.sum = [0, 0]
@@ -160,11 +170,26 @@ export class Log {
   /** The newest batch stays whatever is in it: it is the proof of how far the log goes. */
   #drop(kept: Kept): void {
     const { first } = kept.batch
-    if (kept.live === 0 && kept !== this.head && this.batches.get(first) === kept) this.batches.delete(first)
+    if (kept.live > 0 || kept === this.head || this.batches.get(first) !== kept) return
+    this.batches.delete(first)
+    this.#mention(kept, -1)
+  }
+
+  #mention({ batch }: Kept, difference: number): void {
+    for (const entry of batch.entries) {
+      if (!entry.value) continue
+      const place = placeOf(entry)
+      const count = (this.#mentions.get(place) ?? 0) + difference
+      if (count > 0) this.#mentions.set(place, count)
+      else this.#mentions.delete(place)
+    }
   }
 
   #keep(kept: Kept): void {
+    const other = this.batches.get(kept.batch.first)
+    if (other) this.#mention(other, -1)
     this.batches.set(kept.batch.first, kept)
+    this.#mention(kept, 1)
     const before = this.head
     if (kept.batch.last > this.last) this.head = kept
     this.#drop(kept)

@@ -29,6 +29,7 @@ import {
 } from '../../vxlan-fdb/index.ts'
 import { toBytes } from './addresses.ts'
 import { type Contest, contested, contests, ranking } from './conflicts.ts'
+import { isSeal, seal } from './deeds.ts'
 import { Keys, ringOf, writeRing } from './keys.ts'
 import { Memory } from './memory.ts'
 import { type Moves, takeOver, vteps } from './others.ts'
@@ -296,6 +297,7 @@ export class Cluster {
 
   #makePools(): Pools {
     const { store, spans, log } = this.#parts
+    const { signer } = this.#table.settings
     return new Pools({
       self: this.#table.origin,
       store,
@@ -307,6 +309,8 @@ export class Cluster {
         isForgotten: host => host !== this.#table.origin && this.#table.fences.has(host),
         mayBeLost: () => mayBeLost(this.#table, performance.now()),
         heirOf: host => this.#table.heirs.get(host),
+        sign: text => seal(signer, text),
+        isSigned: (...what) => isSeal(signer, ...what),
       },
       ranked: network => {
         if (this.#table.conflicts.size > 0) this.#feed({ type: 'ranked', network })

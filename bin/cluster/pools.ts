@@ -195,7 +195,7 @@ export class Pools {
     const disk = store.records.identities.get(id)?.value ?? ''
     const kept: Kept = disk ? readKept(disk) : { founded: false, disk: emptyDisk() }
     const level = disk && !this.#isOld ? witness.level(id, disk) : 0
-    const share = new Share(self, this.#life, count, kept, level, law)
+    const share = new Share(self, this.#life, count, kept, level, about(id, law))
     const open: Open = { network, pool, share, wanted: 1, told: '', disk }
     this.#shares.set(id, open)
     const others = this.#parts.others()
@@ -296,6 +296,13 @@ export class Pools {
     )
   }
 }
+
+/** What is signed for one pool counts for no other one. */
+const about = (id: string, law: Law): Law => ({
+  ...law,
+  sign: text => law.sign(`${id} ${text}`),
+  isSigned: (host, text, seal) => law.isSigned(host, `${id} ${text}`, seal),
+})
 
 const idOf = ({ network, pool }: { network: string; pool: string }) => `share ${pool} ${network}`
 

@@ -75,7 +75,11 @@ async function plugHost(bridge: string, outside: Outside, host: Host, number: nu
     await inNamespace(host.namespace, 'ip', '-6', 'route', 'add', 'default', 'via', outside.ipv6)
   }
   await connect()
-  host.onBoot.push(connect)
+  host.onBoot.push(async () => {
+    // The kernel takes a namespace apart at leisure; until then its cable hangs there.
+    await attempt(['nsenter', `--net=${netnsPath(bridge)}`, 'ip', 'link', 'delete', `host${number}`])
+    await connect()
+  })
 }
 
 /** As a network card's, the same after a reboot: the neighbours' caches stay right. */

@@ -1,4 +1,12 @@
-import { type Disk, emptyDisk, type Input, type Level, type Output, type Word } from '../../ipam/blocks.ts'
+import {
+  type Disk,
+  emptyDisk,
+  type Input,
+  type Level,
+  type Output,
+  trusting,
+  type Word,
+} from '../../ipam/blocks.ts'
 import { Blocks } from '../../ipam/blocks-step.ts'
 
 /** What may happen. Numbers choose among what there is, so that any list is a run. */
@@ -49,9 +57,12 @@ export class Cluster {
   messages: Message[] = []
   #lives = 0
   readonly #make: Make
+  /** Who was told to forget a host, last. */
+  readonly #heirs = new Map<string, string>()
 
-  constructor(count: number, blocks: number, make: Make = (...how) => new Blocks(...how)) {
-    this.#make = make
+  constructor(count: number, blocks: number, make?: Make) {
+    const heirOf = (host: string) => this.#heirs.get(host)
+    this.#make = make ?? ((...how) => new Blocks(...how, { ...trusting, heirOf }))
     this.hosts = Array.from({ length: count }, (_, at) => new Host('ABCDEFGH'[at] ?? `${at}`))
     for (const host of this.hosts) this.#boot(host, 0)
     for (const host of this.hosts) for (const other of this.hosts) this.#agree(host, other)
@@ -104,6 +115,7 @@ export class Cluster {
         const [a, b] = [this.#host(event.a), this.#host(event.b)]
         // An operator's word that a host is off is true when it is given.
         if (a === b || b.up || !a.process) return undefined
+        this.#heirs.set(b.name, a.name)
         this.#step(a, { type: 'forget', host: b.name })
         return `${a.name} is told to forget ${b.name}`
       }
@@ -162,6 +174,8 @@ export class Cluster {
   #boot(host: Host, level: Level): void {
     host.up = true
     host.process = this.#make(host.name, ++this.#lives, host.disk, level)
+    // The first one made the network.
+    host.process.founder = this.hosts[0]?.name ?? host.name
     host.seq = 0
     this.#step(host, { type: 'members', hosts: this.hosts.map(({ name }) => name) })
     this.#step(host, { type: 'want', kept: host.wanted })

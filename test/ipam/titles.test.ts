@@ -1,14 +1,22 @@
 import assert from 'node:assert/strict'
+import { hash } from 'node:crypto'
 import fc from 'fast-check'
-import { emptyDisk, type Law } from '../../ipam/blocks.ts'
+import { type Deed, emptyDisk, type Law } from '../../ipam/blocks.ts'
+import { Blocks } from '../../ipam/blocks-step.ts'
 import { type Effect, type Said, Share } from '../../ipam/share.ts'
-import { founderOf, merged, ownerOf } from '../../ipam/titles.ts'
+import { filed, founderOf, ownerOf } from '../../ipam/titles.ts'
 
 const BLOCKS = 8
 const hosts = ['a', 'b', 'c'].map(letter => letter.repeat(32)) as [string, string, string]
 const [A, B, ROGUE] = hosts
-/** Nobody was forgotten, and nobody was away. */
-const law: Law = { isForgotten: () => false, mayBeLost: () => false, heirOf: () => undefined }
+/** Nobody was forgotten, and nobody was away. A keyed hash in place of a signature. */
+const lawOf = (self: string): Law => ({
+  isForgotten: () => false,
+  mayBeLost: () => false,
+  heirOf: () => undefined,
+  sign: text => hash('sha1', `${self} ${text}`),
+  isSigned: (host, text, seal) => seal === hash('sha1', `${host} ${text}`),
+})
 
 function settle(share: Share, effects: Effect[]): void {
   for (const effect of effects) if (effect.type === 'persist') settle(share, share.persisted(effect.version))
@@ -26,7 +34,9 @@ function talk(shares: readonly Share[]): void {
 
 /** A has the pool, B a block of it. The third one has only voted. */
 function three(): [Share, Share, Share] {
-  const all = hosts.map(host => new Share(host, 7, BLOCKS, { founded: false, disk: emptyDisk() }, 0, law))
+  const all = hosts.map(
+    host => new Share(host, 7, BLOCKS, { founded: false, disk: emptyDisk() }, 0, lawOf(host)),
+  )
   for (const share of all) settle(share, share.meet(hosts.filter(host => host !== share.self)))
   const [a, b] = all as [Share, Share, Share]
   talk(all)
@@ -48,7 +58,7 @@ const lie = fc.record({
     level: fc.constant(2 as const),
     kept: blocks,
     free: blocks,
-    given: fc.dictionary(anybody, blocks),
+    deeds: fc.array(fc.record({ from: anybody, to: anybody, blocks, seal: fc.constantFrom('', 'x') })),
     fences: fc.dictionary(anybody, fc.record({ generation: fc.nat(2 ** 20), life: fc.nat(9) })),
     gifts: fc.array(fc.record({ to: anybody, ask: fc.constantFrom('7 1', '7 2', '7 3'), blocks })),
   }),
@@ -78,9 +88,35 @@ describe('whose a block is', () => {
       { numRuns: 200 },
     ))
 
+  it('is known to a founder whose disk is an old one by what it signed since, and by nothing else', () =>
+    fc.assert(
+      fc.property(lie, lie, (one, other) => {
+        const disk = { ...emptyDisk(), free: [1, 2, 3, 4] }
+        const a = new Blocks(A, 9, disk, 0, lawOf(A))
+        a.founder = A
+        a.step({ type: 'members', hosts: [B, ROGUE] })
+        const b = new Blocks(B, 7, emptyDisk(), 0, lawOf(B))
+        const text = `${A} ${B} 2,3`
+        const deed: Deed = { from: A, to: B, blocks: [3, 2], seal: hash('sha1', `${A} ${text}`) }
+        const word = { ...b.word(), kept: [2, 3], deeds: [deed] }
+        a.step({ type: 'heard', from: B, word })
+        for (const { word } of [one, other])
+          a.step({ type: 'heard', from: ROGUE, word: structuredClone(word) as never })
+        for (const host of [B, ROGUE]) a.step({ type: 'agreed', with: host })
+        assert.deepEqual([a.level, a.disk.free], [2, [1, 4]])
+      }),
+      { numRuns: 200 },
+    ))
+
   it('goes with gifts, and to whoever took the place of a host that was forgotten', () => {
-    const given = (host: string) => ({ a: { b: [1, 2] }, c: { b: [2], d: [0] } })[host]
-    const titles = { founder: 'a', given, heirOf: () => undefined }
+    const deeds = new Map([
+      ['a 1', 'b'],
+      ['a 2', 'b'],
+      ['c 2', 'b'],
+      ['c 0', 'd'],
+    ])
+    const receiver = (from: string, block: number) => deeds.get(`${from} ${block}`)
+    const titles = { founder: 'a', receiver, heirOf: () => undefined }
     assert.deepEqual(
       [0, 1, 2].map(block => ownerOf(block, titles)),
       ['a', 'b', 'b'],
@@ -90,9 +126,21 @@ describe('whose a block is', () => {
       [0, 1, 2].map(block => ownerOf(block, { ...titles, heirOf })),
       ['d', 'c', 'b'],
     )
-    const ring = (host: string) => ({ a: { b: [0] }, b: { a: [0] } })[host]
-    assert.ok(ownerOf(0, { ...titles, given: ring }), 'a ring has an end')
-    assert.deepEqual(merged({ a: [1, 2], b: [3] }, { c: [2] }), { a: [1], b: [3], c: [2] })
+    const ring = (from: string) => (from === 'a' ? 'b' : 'a')
+    assert.ok(ownerOf(0, { ...titles, receiver: ring }), 'a ring has an end')
+  })
+
+  it('is told by one deed of each giver, however often he gave', () => {
+    const deed = (blocks: number[]) => ({ from: A, to: B, blocks, seal: '' })
+    assert.deepEqual(filed(filed([], deed([1])), deed([1, 2])), [deed([1, 2])])
+    assert.deepEqual(filed([deed([1])], deed([2])).length, 2)
+    const [a, b] = three()
+    settle(b, b.want(true, 3))
+    talk([a, b])
+    assert.deepEqual(
+      b.said().word.deeds?.map(({ from, blocks }) => [from, blocks]),
+      [[A, [1, 2, 3]]],
+    )
   })
 
   it('begins with the one that this host voted for, or else most others', () => {

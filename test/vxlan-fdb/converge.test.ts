@@ -156,4 +156,57 @@ describe('tables', () => {
     const time = world.until(() => equal(world), 10_000) ?? Number.POSITIVE_INFINITY
     assert.ok(time <= 5000, `${time} ms`)
   }).timeout(60_000)
+
+  it('are equal at one that has lost its memory, whatever was taken back before and how long ago', () => {
+    const times = Array.from({ length: 20 }, (_, seed) => {
+      const world = new World(3, seed)
+      for (const node of world.nodes) world.start(node)
+      world.run(3000)
+      const [a, , c] = world.nodes as [Node, Node, Node]
+      const dice = () => Math.floor(world.random() * 30)
+      for (let round = 0; round < 8; round++) {
+        world.say(
+          a,
+          [0, 1, 2, 3].map(() => endpoint(1, dice())),
+        )
+        world.run(world.now + 100)
+        world.say(a, [...a.says.values()].filter(() => world.random() < 0.4).map(withdrawn))
+        world.run(world.now + 3000)
+      }
+      world.run(world.now + 40 * 60_000)
+      world.crash(c)
+      world.run(world.now + 10_000)
+      world.restart(c)
+      return world.until(() => equal(world), 10_000) ?? Number.POSITIVE_INFINITY
+    })
+    assert.ok(Math.max(...times) < 3000, `${times}`)
+  }).timeout(60_000)
+
+  it('keep every record while nobody hears anybody for ten minutes, and take up what was said meanwhile', () => {
+    const world = new World(6, 3, { loss: 0.02 })
+    for (const node of world.nodes) world.start(node)
+    for (const [host, node] of world.nodes.entries()) world.say(node, [endpoint(host, 1), endpoint(host, 2)])
+    world.run(5000)
+    const before = world.nodes.map(({ table }) => picture(table))
+    const everybody = (alive: boolean) => {
+      for (const [at, node] of world.nodes.entries()) {
+        node.part = alive ? 0 : at
+        for (const { id } of world.nodes) if (id !== node.id) world.post(node, { type: 'member', id, alive })
+      }
+    }
+    everybody(false)
+    world.run(world.now + 300_000)
+    assert.deepEqual(
+      world.nodes.map(({ table }) => picture(table)),
+      before,
+    )
+    for (const [host, node] of world.nodes.entries())
+      world.say(node, [endpoint(host, 3), withdrawn(endpoint(host, 1))])
+    world.run(world.now + 300_000)
+    everybody(true)
+    const time = world.until(() => equal(world), 10_000) ?? Number.POSITIVE_INFINITY
+    assert.ok(time <= 5000, `${time} ms`)
+    const [first = ''] = world.nodes.map(({ table }) => picture(table))
+    assert.equal(first.split('\n').length, 12)
+  }).timeout(60_000)
 })
