@@ -2,7 +2,6 @@ import { isIPv4, isIPv6 } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import type { ClusterStatus, Forgotten, Member as Listed } from '../../cli/answers.ts'
-import { Refused } from '../../core/errors.ts'
 import type { Store } from '../../core/faces.ts'
 import type { PeerTable } from '../../core/peers.ts'
 import type { Change as RecordChange } from '../../core/records.ts'
@@ -18,7 +17,6 @@ import {
   mayBeLost,
   nextEpoch,
   type Output,
-  orderOf,
   originOf,
   selfCertified,
   step,
@@ -30,6 +28,7 @@ import {
 import { toBytes } from './addresses.ts'
 import { type Contest, contested, contests, ranking } from './conflicts.ts'
 import { isSeal, seal } from './deeds.ts'
+import { Forgetting } from './forgetting.ts'
 import { Keys, ringOf, writeRing } from './keys.ts'
 import { Memory } from './memory.ts'
 import { type Moves, takeOver, vteps } from './others.ts'
@@ -87,6 +86,7 @@ export class Cluster {
   readonly #memory: Memory
   readonly #own: Own
   readonly #pools: Pools
+  readonly #forgetting: Forgetting
   /** Gossip keys of all hosts. */
   readonly keys: Keys
   readonly #duties: Duties = {
@@ -98,12 +98,16 @@ export class Cluster {
     conflict: output => this.#contested(output),
     epoch: ({ epoch }) => this.#keep('epoch', epoch, () => void this.#renew(epoch)),
     pin: ({ origin, key }) => this.#keep(`pin ${origin}`, key.toString('hex')),
-    fence: ({ origin, fence, by }) => {
+    fence: output => {
+      const { origin, fence, by } = output
       this.#keep(`fence ${origin}`, by === undefined ? fence : `${fence} ${by}`)
-      this.#tellForgotten(origin, by)
+      this.#forgetting.counts(output)
       this.#pools.meet()
     },
-    defied: output => this.#defy(output),
+    defied: output => {
+      this.#keep('fence', output.fence)
+      this.#forgetting.isDefied(output)
+    },
     fenced: ({ fence }) => this.#rejoin(fence),
     refused: ({ from, reason }) => this.#parts.log.debug({ from }, reason),
   }
@@ -121,6 +125,7 @@ export class Cluster {
     this.#memory = memory
     this.#own = new Own(parts.store, parts.spans)
     this.#pools = this.#makePools()
+    this.#forgetting = this.#makeForgetting()
     this.keys = this.#makeKeys()
     this.#reminder = setInterval(() => this.#pools.tick(performance.now()), REMINDER).unref()
     this.#listen()
@@ -200,7 +205,7 @@ export class Cluster {
   /** All hosts that were ever heard of and that nobody was told to forget, this one first. */
   members(): Listed[] {
     const all = membersOf(this.#table, this.#agent, host => this.#nameOf(host), performance.now())
-    return all.filter(({ host }) => !this.#isForgotten(host))
+    return all.filter(({ host }) => !this.#forgetting.isForgotten(host))
   }
 
   /** Endpoints of all networks on other hosts. */
@@ -219,29 +224,7 @@ export class Cluster {
    * @throws Refused for a host that isn't known, for this one, and for one that answers.
    */
   forget(words: string): Forgotten {
-    const { host, name, state } = this.#meant(words)
-    if (state === 'self') throw new Refused(`${name} is this host: ask another one to forget it`)
-    if (state === 'alive' || state === 'suspect')
-      throw new Refused(
-        `host ${name} answers, and nobody obeys an order to forget one that does. Switch it off, or stop its tsnetd, first`,
-      )
-    this.#pools.forget(host)
-    this.#feed({ type: 'forget', origin: host })
-    this.#parts.log.warn({ host, name }, 'a host is forgotten by order of the operator')
-    return { host, name }
-  }
-
-  #meant(words: string): Listed {
-    const all = this.members()
-    const found = all.filter(({ host, name }) => host === words || name === words)
-    if (found.length > 1)
-      throw new Refused(
-        `several hosts are called ${words}: give the id, ${found.map(({ host }) => host).join(' or ')}`,
-      )
-    const [one] = found
-    if (!one)
-      throw new Refused(`no host is called ${words}; there are ${all.map(({ name }) => name).join(', ')}`)
-    return one
+    return this.#forgetting.order(words)
   }
 
   /** Containers go on when the daemon ends, so this is no farewell: what this host said stays true. */
@@ -273,18 +256,12 @@ export class Cluster {
       this.#host(),
       ...this.#own.all(),
       ...this.#pools.entries(),
-      ...this.#orders(),
+      ...this.#forgetting.entries(),
       ...(this.#parts.networks?.entries() ?? []),
       ...(this.#parts.names?.entries() ?? []),
     ]
     this.#feed({ type: 'start', epoch, fence, entries })
     this.#pools.refresh()
-  }
-
-  /** What this host was told to forget, for those who were away then. */
-  #orders(): Entry[] {
-    const { heirs, fences, origin } = this.#table
-    return [...heirs].flatMap(([lost, by]) => (by === origin ? orderOf(lost, fences.get(lost) ?? 0) : []))
   }
 
   /** This disk is older than what others know of this host: what it says from now on is of a life of its own. */
@@ -331,12 +308,20 @@ export class Cluster {
     const heard = [...logs.values()].flatMap(log => (log.key ? log.origin : []))
     const all = new Set([...heard, ...this.#agent.members().map(({ name }) => name)])
     all.delete(origin)
-    return [...all].filter(host => !this.#isForgotten(host))
+    return [...all].filter(host => !this.#forgetting.isForgotten(host))
   }
 
-  #isForgotten(host: string): boolean {
-    const { logs, fences } = this.#table
-    return (fences.get(host) ?? 0) > (logs.get(host)?.fence ?? 0)
+  #makeForgetting(): Forgetting {
+    return new Forgetting({
+      table: this.#table,
+      members: () => this.members(),
+      nameOf: host => this.#nameOf(host),
+      succeed: host => {
+        this.#pools.forget(host)
+        this.#feed({ type: 'forget', origin: host })
+      },
+      log: this.#parts.log,
+    })
   }
 
   #makeKeys(): Keys {
@@ -461,30 +446,12 @@ export class Cluster {
     const known = [...this.#table.logs.values()].filter(
       ({ key, origin }) => key && origin !== this.#table.origin,
     )
-    return known.every(({ epoch, origin }) => epoch > 0 || this.#isForgotten(origin))
+    return known.every(({ epoch, origin }) => epoch > 0 || this.#forgetting.isForgotten(origin))
   }
 
   #contested(output: Extract<Output, { type: 'conflict' }>): void {
     const { peers, log, moved } = this.#parts
     this.#keep(`contested ${JSON.stringify(output.claim)}`, output.conflict?.winner.origin)
     moved(contested(output, this.#table, peers, host => this.#nameOf(host), log))
-  }
-
-  #tellForgotten(host: string, by: string | undefined): void {
-    if (by === undefined) return
-    const [name, giver] = [host, by].map(each => this.#nameOf(each))
-    this.#parts.log.warn(
-      { host, by },
-      `host ${name} is forgotten by an order that was given on host ${giver}`,
-    )
-  }
-
-  /** Nobody forgets a host that answers. */
-  #defy({ fence, by }: Extract<Output, { type: 'defied' }>): void {
-    this.#keep('fence', fence)
-    this.#parts.log.error(
-      { by, fence },
-      `host ${this.#nameOf(by)} gave the order to forget this host, which was here all the time: it keeps what it has. Whoever gives such orders has the gossip key`,
-    )
   }
 }
