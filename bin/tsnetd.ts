@@ -14,7 +14,7 @@ async function main(): Promise<void> {
   const settings = readSettings(process.argv.slice(2), process.env)
   const log = pino({ level: settings.log, base: null })
   const membership = new Membership(settings, log)
-  const host = await openHost(settings.state, membership, log)
+  const host = await openHost(settings, membership, log)
   await membership.join(host)
   const doors = await openDoors({ host, membership, settings, log, started })
   membership.start()
