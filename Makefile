@@ -12,7 +12,7 @@ node := node_modules/.bin/node
 mocha := $(node) node_modules/mocha/bin/mocha.js
 # Name of the managed plugin that `make plugin` makes.
 PLUGIN ?= tsnet
-sources := $(shell find bin cli cni core driver gossip ipam kernel modes names netlink store vxlan-fdb -name '*.ts' -not -path '*/node_modules/*')
+sources := $(shell find bin cli cni core dhcp driver gossip ipam kernel modes names netlink store vxlan-fdb -name '*.ts' -not -path '*/node_modules/*')
 
 # Debian packages of the commands that are missing here: `command:package` pairs.
 missing = $(foreach pair,$(1),$(if $(shell command -v $(firstword $(subst :, ,$(pair)))),,$(lastword $(subst :, ,$(pair)))))
@@ -20,7 +20,7 @@ to_build := npm:npm cc:gcc cc:libc6-dev
 # Node's own build needs it and brings it not.
 to_build += $(if $(shell /sbin/ldconfig -p | grep libatomic.so.1),,libatomic.so.1:libatomic1)
 to_run := nft:nftables
-to_test := /usr/lib/cni/bridge:containernetworking-plugins socat:socat iptables:iptables serf:serf ps:procps conntrack:conntrack strace:strace busybox:busybox-static ip:iproute2 unshare:util-linux
+to_test := /usr/lib/cni/bridge:containernetworking-plugins socat:socat iptables:iptables serf:serf ps:procps conntrack:conntrack strace:strace dnsmasq:dnsmasq-base busybox:busybox-static ip:iproute2 unshare:util-linux
 to_bench := iperf3:iperf3
 
 define install

@@ -11,11 +11,13 @@ import { modes } from '../modes/index.ts'
 import { openStore } from '../store/open.ts'
 import { Following } from './cluster/following.ts'
 import { telling } from './cluster/own.ts'
+import { Leases } from './dhcp.ts'
 import { Doorbell } from './doorbell.ts'
 import { machineId } from './machine.ts'
 import type { Membership } from './membership.ts'
 import type { Metrics } from './metrics.ts'
 import { isNamespace } from './pods.ts'
+import type { Settings } from './settings.ts'
 
 /** This host alone: records, kernel, and what holds the two together. */
 export type Host = {
@@ -30,13 +32,14 @@ export type Host = {
   close(): Promise<void>
 }
 
-type Parts = { state: string; membership: Membership; log: Logger; metrics: Metrics | undefined }
+type Parts = { settings: Settings; membership: Membership; log: Logger; metrics: Metrics | undefined }
 
 /**
  * Opens the records and settles the kernel with them: before anything is served, for after a reboot Docker never tells of its
  * networks again, it only starts containers on them.
  */
-export async function openHost({ state, membership, log, metrics }: Parts): Promise<Host> {
+export async function openHost({ settings, membership, log, metrics }: Parts): Promise<Host> {
+  const { state, dhcp } = settings
   const disk = openStore(state)
   if (disk.complaint) log.error(disk.complaint)
   const store = telling(disk, changes => membership.tell(changes))
@@ -69,8 +72,10 @@ export async function openHost({ state, membership, log, metrics }: Parts): Prom
     admit: network => membership.admit(network),
     isNamespace: async path => isNamespace(path),
   })
+  const leases = dhcp === 'on' ? new Leases(settler.store, log) : undefined
   const ipam = new Ipam({
     store: settler.store,
+    dhcp: leases,
     clock: Date.now,
     routes: async () => linkSubnets(),
     seed: await machineId(store),
@@ -81,6 +86,7 @@ export async function openHost({ state, membership, log, metrics }: Parts): Prom
   const stop = keep(kernel, settler, log)
   const close = async () => {
     stop()
+    leases?.close()
     await kernel.close()
     await store.close()
   }

@@ -48,6 +48,13 @@ export const settings = {
     fallback: '7953',
     meaning: "UDP and TCP port where containers' names across hosts are answered, or off",
   },
+  dhcp: {
+    env: 'TSNET_DHCP',
+    fallback: 'off',
+    meaning:
+      "on lets networks have their addresses from a LAN's DHCP server; Docker then chooses every container's MAC",
+    allowed: ['on', 'off'],
+  },
   join: { env: 'TSNET_JOIN', fallback: '', meaning: 'hosts to join, comma separated' },
   key: {
     env: 'TSNET_KEY',

@@ -16,7 +16,7 @@ async function main(): Promise<void> {
   const log = pino({ level: settings.log, base: null })
   const membership = new Membership(settings, log)
   const metrics = settings.metrics ? await openMetrics() : undefined
-  const host = await openHost({ state: settings.state, membership, log, metrics })
+  const host = await openHost({ settings, membership, log, metrics })
   await membership.join(host)
   const doors = await openDoors({ host, membership, settings, log, started, metrics })
   membership.start()

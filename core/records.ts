@@ -92,10 +92,36 @@ export type Pool = {
   pool: string
   /** Sub-range that automatic addresses come from. */
   range?: string
+  /** Link of the host behind which a DHCP server gives the addresses. */
+  dhcp?: string
+}
+
+/** What a DHCP server granted, and to which MAC; RFC 2131's times in milliseconds since 1970. */
+export type Granted = {
+  mac: string
+  hostname?: string
+  address: string
+  /** Prefix length. */
+  length: number
+  router?: string
+  server: string
+  /** MAC that the server is reached at. */
+  via: string
+  renew: number
+  rebind: number
+  expires: number
 }
 
 /** An address that the IPAM driver handed out. */
-export type Lease = { id: string; pool: string; address: string; gateway: boolean; created: number }
+export type Lease = {
+  id: string
+  pool: string
+  address: string
+  gateway: boolean
+  created: number
+  /** Whose it is, if it isn't ours to give. */
+  dhcp?: Granted
+}
 
 /** What this host must not forget of itself and of others in its cluster: its own key and counters, and their keys. */
 export type Identity = { id: string; value: string }

@@ -1,25 +1,13 @@
 import { Refused } from '../core/errors.ts'
-import type { Clock, Store } from '../core/faces.ts'
 import type { Change, Lease, Pool } from '../core/records.ts'
 import { Addresses } from './addresses.ts'
+import { dropLease, leaseId, startBehindNewest } from './held.ts'
+import { givingBack, lease, offerFor, ownerOf } from './leased.ts'
 import { choosePool, explicitPool, poolId, type Space } from './pools.ts'
 import { explicitAddress, freeIn, nextAddress, type Portion, partsOf } from './portion.ts'
 import { formatAddress, formatPrefix, overlaps, type Prefix, parseAddress, parsePrefix } from './prefix.ts'
 import { forgotten, type Grant, type Held, inUse } from './reclaim.ts'
-
-export type IpamDeps = {
-  store: Store
-  /** What of a pool, in CIDR form, is this host's; undefined when all of it is. */
-  portion?(pool: string): Portion | undefined
-  clock: Clock
-  /** Destinations of this host's routes that are on a link, in CIDR form: default pools stay clear of them. */
-  routes(): Promise<readonly string[]>
-  /** Something that only this host has, like the content of /etc/machine-id: IPv6 default pools derive from it. */
-  seed: string
-}
-
-export type PoolRequest = { space: Space; pool: string; range: string; v6: boolean }
-export type AddressRequest = { pool: string; address: string; gateway: boolean }
+import type { AddressRequest, IpamDeps, PoolAnswer, PoolRequest } from './requests.ts'
 
 /** Milliseconds within which dockerd has replayed what it knows. */
 const replayTime = 60_000
@@ -51,6 +39,11 @@ export class Ipam {
     for (const { addresses } of this.#pools.values()) startBehindNewest(addresses)
   }
 
+  /** Addresses may be leased from DHCP servers, for which Docker has to name MACs. */
+  get leases(): boolean {
+    return this.#deps.dhcp !== undefined
+  }
+
   /** dockerd has (re)connected: what it replays from now on is a confirmation. */
   registered(): void {
     this.#registration++
@@ -61,7 +54,7 @@ export class Ipam {
    * A pool, the one asked for or one of the default ranges, always another one as long as none was released.
    * @throws Refused when it overlaps a pool of the same space, when the request makes no sense or when no default pool is left.
    */
-  async requestPool(request: PoolRequest): Promise<{ id: string; pool: string }> {
+  async requestPool(request: PoolRequest): Promise<PoolAnswer> {
     const { pool, range } = request.pool
       ? explicitPool(request.pool, request.range)
       : await this.#defaultPool(request)
@@ -73,17 +66,21 @@ export class Ipam {
       return answer
     }
     this.#refuseOverlap(request.space, pool)
+    const leased = pool.family === 4 && request.dhcp ? { dhcp: request.dhcp } : {}
+    const offer = leased.dhcp ? await offerFor(this.#deps.dhcp, leased.dhcp, request, pool) : {}
+    this.#refuseOverlap(request.space, pool)
     const record = {
       id,
       space: request.space,
       pool: answer.pool,
       ...(range ? { range: formatPrefix(range) } : {}),
+      ...leased,
     }
     const held = this.#hold(record)
     await this.#write([{ table: 'pool', id, value: record }], () => {
       if (this.#pools.get(id) === held) this.#pools.delete(id)
     })
-    return answer
+    return { ...answer, ...offer }
   }
 
   /** The pool's id, asked for any number of times. @throws Refused as requestPool does. */
@@ -104,15 +101,16 @@ export class Ipam {
     const held = this.#pools.get(id)
     if (!held) return
     this.#pools.delete(id)
-    const leases = held.addresses.grants().map(([value]) => dropLease(leaseId(held, value)))
-    await this.#write([...leases, { table: 'pool', id }], () => {
+    const leases = [...held.addresses.grants()].map(([value]) => leaseId(held, value))
+    const giveBack = givingBack(this.#deps.dhcp, held.record, this.#recorded(leases))
+    await this.#write([...leases.map(dropLease), { table: 'pool', id }], () => {
       if (!this.#pools.has(id)) this.#pools.set(id, held)
     })
+    giveBack()
   }
 
   /**
    * An address with the pool's prefix length: the one asked for, from anywhere in the pool (`--aux-address`, `--ip`), or the next
-   * one of its range.
    * one of its range. Of a pool that other hosts share, both only from this host's blocks; the gateway is the same on all of them.
    * @throws Refused when it is taken, not a host's, outside the pool or this host's blocks, or when none is free.
    */
@@ -125,6 +123,8 @@ export class Ipam {
   /** The same, answering as soon as the address is taken: it may be used once it is written. */
   async grantAddress(request: AddressRequest): Promise<{ address: string; written: Promise<void> }> {
     const { pool, address, gateway } = request
+    const leased = this.#held(pool).record.dhcp
+    if (leased && !gateway && (request.mac || !address)) return this.#lease(this.#held(pool), leased, request)
     const portion = gateway ? undefined : this.#deps.portion?.(this.#held(pool).record.pool)
     // Nothing is awaited between finding a free address and taking it.
     while (portion && !address && this.#isUsedUp(pool, portion)) await portion.more()
@@ -144,6 +144,33 @@ export class Ipam {
     portion?.left(freeIn(held, portion))
     const written = this.#write([{ table: 'lease', id, value: lease }], () => held.addresses.free(value))
     return { address: answer, written }
+  }
+
+  /** What the LAN's own server gives to a MAC. A container that comes back with its MAC gets what its record says. */
+  async #lease(
+    held: Held,
+    link: string,
+    request: AddressRequest,
+  ): Promise<{ address: string; written: Promise<void> }> {
+    const { leases } = this.#deps.store.records
+    const granted = await lease(this.#deps.dhcp, link, request, held.prefix)
+    const { address } = granted
+    const { value } = parseAddress(address) as { value: bigint }
+    const id = leaseId(held, value)
+    const before = held.addresses.grant(value)
+    if (before && ownerOf(leases.get(id)) !== granted.mac) {
+      this.#deps.dhcp?.release(link, granted)
+      throw new Refused(`the DHCP server on ${link} gives ${address}, which is taken here`)
+    }
+    const grant = { gateway: false, created: this.#deps.clock(), registration: this.#registration }
+    held.addresses.take(value, grant)
+    const { registration: _, ...kept } = grant
+    const record = { id, pool: held.record.id, address, ...kept, dhcp: granted }
+    const written = this.#write([{ table: 'lease', id, value: record }], () => {
+      held.addresses.free(value)
+      this.#deps.dhcp?.release(link, granted)
+    })
+    return { address: `${address}/${held.prefix.length}`, written }
   }
 
   /** Gives back an address; one that is free, or of an unknown pool, is fine. */
@@ -230,6 +257,10 @@ export class Ipam {
       ?.addresses.take(parsed.value, { gateway, created, registration: this.#registration })
   }
 
+  #recorded(ids: readonly string[]): Lease[] {
+    return ids.flatMap(id => this.#deps.store.records.leases.get(id) ?? [])
+  }
+
   #replays({ registration }: { registration: number }): boolean {
     return registration < this.#registration && this.#deps.clock() <= this.#replayEnds
   }
@@ -243,12 +274,12 @@ export class Ipam {
     })
     if (taken.length === 0) return
     for (const { value } of taken) addresses.free(value)
-    await this.#write(
-      taken.map(({ value }) => dropLease(leaseId(held, value))),
-      () => {
-        for (const { value, grant } of taken) addresses.grant(value) ?? addresses.take(value, grant)
-      },
-    )
+    const leases = taken.map(({ value }) => leaseId(held, value))
+    const giveBack = givingBack(this.#deps.dhcp, held.record, this.#recorded(leases))
+    await this.#write(leases.map(dropLease), () => {
+      for (const { value, grant } of taken) addresses.grant(value) ?? addresses.take(value, grant)
+    })
+    giveBack()
   }
 
   async #write(changes: readonly Change[], undo: () => void): Promise<void> {
@@ -259,24 +290,4 @@ export class Ipam {
       throw error
     }
   }
-}
-
-const dropLease = (id: string): Change => ({ table: 'lease', id })
-
-function leaseId({ record, prefix }: Held, value: bigint): string {
-  return `${record.id}/${formatAddress(prefix.family, value)}`
-}
-
-/** Which addresses rested longest isn't recorded: those behind the one that was given last did, mostly. */
-function startBehindNewest(addresses: Addresses<Grant>): void {
-  const newest = addresses
-    .grants()
-    .reduce(
-      (best, [value, { created }]) =>
-        created > best.created || (created === best.created && value > best.value)
-          ? { value, created }
-          : best,
-      { value: 0n, created: 0 },
-    )
-  addresses.startAfter(newest.value)
 }

@@ -16,7 +16,7 @@ export function ipamMethods(ipam: Ipam): MethodTable {
     'IpamDriver.GetCapabilities': {
       run: () => {
         ipam.registered()
-        return { RequiresMACAddress: false, RequiresRequestReplay: true }
+        return { RequiresMACAddress: ipam.leases, RequiresRequestReplay: true }
       },
     },
 
@@ -28,23 +28,32 @@ export function ipamMethods(ipam: Ipam): MethodTable {
     },
 
     'IpamDriver.RequestPool': method(shapes.RequestPool, async request => {
-      refuseOptions(request.Options ?? {})
-      const { id, pool } = await ipam.requestPool({
+      const dhcp = linkOf(request.Options ?? {})
+      const { id, pool, gateway } = await ipam.requestPool({
         space: spaceOf(request.AddressSpace),
         pool: request.Pool ?? '',
         range: request.SubPool ?? '',
         v6: request.V6 ?? false,
+        ...(dhcp !== undefined && { dhcp }),
       })
-      return { PoolID: id, Pool: pool, Data: {} }
+      const data = gateway === undefined ? {} : { 'com.docker.network.gateway': gateway }
+      return { PoolID: id, Pool: pool, Data: data }
     }),
 
     'IpamDriver.ReleasePool': method(shapes.ReleasePool, request => ipam.releasePool(request.PoolID)),
 
     'IpamDriver.RequestAddress': method(shapes.RequestAddress, async request => {
+      const {
+        RequestAddressType: type,
+        'com.docker.network.endpoint.macaddress': mac,
+        'com.docker.network.endpoint.name': hostname,
+      } = request.Options ?? {}
       const address = await ipam.requestAddress({
         pool: request.PoolID,
         address: request.Address ?? '',
-        gateway: request.Options?.RequestAddressType === 'com.docker.network.gateway',
+        gateway: type === 'com.docker.network.gateway',
+        ...(mac && { mac }),
+        ...(hostname && { hostname }),
       })
       return { Address: address, Data: {} }
     }),
@@ -55,8 +64,10 @@ export function ipamMethods(ipam: Ipam): MethodTable {
   }
 }
 
-/** Docker's own words pass; we have none of our own. */
-function refuseOptions(options: Record<string, string>): void {
-  const odd = Object.keys(options).find(word => !word.startsWith('com.docker.network.'))
-  if (odd) throw new Refused(`ipam-opt "${odd}" is unknown: tsnet takes none`)
+/** Docker's own words pass; the one of ours names a link of the host, behind which a DHCP server gives the addresses. */
+function linkOf(options: Record<string, string>): string | undefined {
+  const odd = Object.keys(options).find(word => word !== 'dhcp' && !word.startsWith('com.docker.network.'))
+  if (odd) throw new Refused(`ipam-opt "${odd}" is unknown: tsnet takes dhcp`)
+  if (options.dhcp === '') throw new Refused('ipam-opt dhcp names a link of this host, such as dhcp=eth0')
+  return options.dhcp
 }

@@ -28,7 +28,7 @@ export const RequestAddress = z.object({
   /** Empty asks for the next one. */
   Address: text,
   /**
-   * `RequestAddressType`, `com.docker.network.endpoint.name` since 29, and in Swarm the user's `--ipam-opt` words, which were
+   * `RequestAddressType`, `com.docker.network.endpoint.name` since 29, `com.docker.network.endpoint.macaddress` when we ask for it, and in Swarm the user's `--ipam-opt` words, which were
    * judged when the pool was asked for.
    */
   Options: words,

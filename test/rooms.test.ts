@@ -4,7 +4,21 @@ import { dirname, join, relative, resolve } from 'node:path'
 
 /** Which room may look into which; `bin` joins the parts, so nobody looks into `bin`. */
 const arrows: Record<string, readonly string[]> = {
-  bin: ['cli', 'cni', 'core', 'driver', 'gossip', 'ipam', 'kernel', 'modes', 'names', 'store', 'vxlan-fdb'],
+  bin: [
+    'cli',
+    'cni',
+    'core',
+    'dhcp',
+    'driver',
+    'gossip',
+    'ipam',
+    'kernel',
+    'modes',
+    'names',
+    'netlink',
+    'store',
+    'vxlan-fdb',
+  ],
   cli: ['core'],
   driver: ['core'],
   ipam: ['core'],
@@ -13,6 +27,7 @@ const arrows: Record<string, readonly string[]> = {
   kernel: ['core', 'netlink'],
   store: ['core'],
   core: [],
+  dhcp: [],
   gossip: [],
   names: [],
   'vxlan-fdb': [],

@@ -1,10 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
-import { basename, join, resolve } from 'node:path'
-import { download } from '../../rootfs/debian.ts'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { netnsPath, onExit, ownFolder } from './namespace.ts'
-import { attempt, run } from './run.ts'
+import { unpacked } from './package.ts'
+import { attempt } from './run.ts'
 import { until } from './until.ts'
 import type { Outside } from './wire.ts'
 
@@ -17,7 +16,7 @@ const PORT = 5000
 export const registryAddress = `10.250.0.254:${PORT}`
 
 export async function startRegistry(outside: Outside): Promise<Registry> {
-  const program = await registryProgram()
+  const program = join(await unpacked('docker-registry'), 'usr/bin/docker-registry')
   const folder = ownFolder('registry')
   await mkdir(folder, { recursive: true })
   const config = join(folder, 'config.yml')
@@ -66,23 +65,4 @@ async function listens(outside: Outside): Promise<boolean> {
     `echo > /dev/tcp/127.0.0.1/${PORT}`,
   ])
   return tried.code === 0
-}
-
-/** Debian's docker-registry, fetched on first use; not installed, for that would start one. */
-async function registryProgram(): Promise<string> {
-  const cache = resolve(import.meta.dirname, '../../.cache')
-  const root = join(cache, 'registry')
-  const program = join(root, 'usr/bin/docker-registry')
-  if (existsSync(program)) return program
-  await mkdir(cache, { recursive: true })
-  const building = await mkdtemp(`${root}.`)
-  try {
-    const debs = await download('bookworm', join(building, 'apt'), ['docker-registry'])
-    const deb = debs.find(each => basename(each).startsWith('docker-registry_'))
-    await run(['dpkg-deb', '--extract', deb ?? '', join(building, 'root')])
-    await rename(join(building, 'root'), root)
-  } finally {
-    await rm(building, { recursive: true, force: true })
-  }
-  return program
 }

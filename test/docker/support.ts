@@ -38,6 +38,8 @@ export type NetworkOptions = {
   ipv4?: boolean
   ipv6?: boolean
   ipam?: string
+  /** `--ipam-opt` */
+  ipamOpt?: Record<string, string>
   driver?: string
   labels?: Record<string, string>
 }
@@ -209,7 +211,11 @@ export class Bed {
       Driver: options.driver ?? driver,
       Internal: internal,
       EnableIPv6: options.ipv6 ?? config.some(({ Subnet }) => Subnet?.includes(':')),
-      IPAM: { Driver: ipam, Config: config as Record<string, string>[] },
+      IPAM: {
+        Driver: ipam,
+        Config: config as Record<string, string>[],
+        Options: options.ipamOpt ?? {},
+      },
       Options: opt,
       Labels: labels,
       ...(ipv4 !== undefined && { EnableIPv4: ipv4 }),

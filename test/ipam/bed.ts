@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Store } from '../../core/faces.ts'
 import { Ipam } from '../../ipam/ipam.ts'
+import type { Dhcp } from '../../ipam/leased.ts'
 import { ipamMethods } from '../../ipam/methods.ts'
 import { memoryStore } from '../../store/memory.ts'
 
@@ -9,10 +10,12 @@ export class Bed {
   now = 1_000_000
   routes: string[] = []
   readonly store: Store
+  readonly dhcp: Dhcp | undefined
   ipam: Ipam
 
-  constructor(store: Store = memoryStore()) {
+  constructor(store: Store = memoryStore(), dhcp?: Dhcp) {
     this.store = store
+    this.dhcp = dhcp
     this.ipam = this.#start()
   }
 
@@ -24,7 +27,7 @@ export class Bed {
   /** dockerd comes back. */
   async register(): Promise<void> {
     assert.deepEqual(await this.call('GetCapabilities'), {
-      RequiresMACAddress: false,
+      RequiresMACAddress: this.dhcp !== undefined,
       RequiresRequestReplay: true,
     })
   }
@@ -63,6 +66,7 @@ export class Bed {
   #start(): Ipam {
     return new Ipam({
       store: this.store,
+      dhcp: this.dhcp,
       clock: () => this.now,
       routes: async () => this.routes,
       seed: 'a host',
