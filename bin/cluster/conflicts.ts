@@ -10,8 +10,15 @@ export type Contest = { network: string; address: string; keeper: string; others
 export function contests(table: Table, nameOf: (host: string) => string): Contest[] {
   return [...table.conflicts.keys()].flatMap(claim => {
     const conflict = table.claims.conflict(claim)
-    return conflict ? contestOf(conflict, nameOf) : []
+    return conflict && !isTold(table, claim) ? contestOf(conflict, nameOf) : []
   })
+}
+
+/** A MAC that is made of an address goes with it: one sentence is enough. */
+function isTold(table: Table, claim: string): boolean {
+  const [network = '', words = ''] = claim.split('\0')
+  const address = words.startsWith('mac ') ? addressIn(claim) : undefined
+  return address !== undefined && table.conflicts.has(`${network}\0ip ${address.toString('hex')}`)
 }
 
 function contestOf({ network, claim, winner, losers }: Conflict, nameOf: (host: string) => string): Contest {
@@ -47,10 +54,11 @@ export function contested(
   }
   const { keeper, others } = contestOf(conflict, nameOf)
   const hosts = [conflict.winner, ...conflict.losers].map(({ origin }) => origin)
-  log.error(
-    { network, address, hosts },
-    `${[keeper, ...others].join(' and ')} say that ${address} is their own: ${keeper} keeps it, and the others' claim counts for nothing`,
-  )
+  if (!isTold(table, claim))
+    log.error(
+      { network, address, hosts },
+      `${[keeper, ...others].join(' and ')} say that ${address} is their own: ${keeper} keeps it, and the others' claim counts for nothing`,
+    )
   return takeOver(table, peers, [conflict.winner, ...conflict.losers].map(unchanged))
 }
 

@@ -106,6 +106,24 @@ members  2 of 3 alive; what the others know was not heard yet`,
 1 of 2 lines differ: - is not in the kernel, + is not in the table.`,
     )
     assert.match(print.fdb([{ network: 'shop', line, state: 'same' }]), /1 line, kernel and table agree\.$/)
+    const contested = { network: 'shop', line: '10.90.0.5 is kept by web1, and claimed by web3' }
+    assert.equal(
+      print.fdb([
+        { network: 'shop', line, state: 'same' },
+        { ...contested, state: 'contested' },
+      ]),
+      `  shop  ${line}\n! shop  ${contested.line}\n1 line, kernel and table agree.`,
+    )
+    const stolen = {
+      network: 'shop',
+      id: 'a1b2',
+      mac: '02:42:0a:5a:00:05',
+      addresses: ['10.90.0.5'],
+      host: 'web3',
+      published: [],
+      refused: [{ address: '10.90.0.5', keeper: 'web1' }],
+    }
+    assert.match(print.endpoints([stolen]), /10\.90\.0\.5,\(10\.90\.0\.5 is web1's\)/)
     assert.match(print.plan({ steps: [] }), /^Nothing to do/)
   })
 

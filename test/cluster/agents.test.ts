@@ -202,15 +202,7 @@ describe('a host that has the gossip key and lies', () => {
       await until('the right one to be believed', () => endOf(a, later).every(end => end === '127.0.0.2'))
       const told = a.cluster.contests().map(({ address, ids }) => `${address} not ${ids}`)
       const [takenIp, laterIp] = [taken, later].map(each => each.split('/')[0])
-      assert.deepEqual(
-        told.sort(),
-        [
-          `${takenIp} not stolen0`,
-          `${laterIp} not stolen1`,
-          `${macOfIp(taken)} not stolen0`,
-          `${macOfIp(later)} not stolen1`,
-        ].sort(),
-      )
+      assert.deepEqual(told.sort(), [`${takenIp} not stolen0`, `${laterIp} not stolen1`].sort())
       assert.equal((await next(a, subnet)) !== taken, true)
     })).timeout(60_000)
 
@@ -232,7 +224,7 @@ describe('a host that has the gossip key and lies', () => {
       await runs(b, 'taken', '10.91.0.7/24')
       await until('it to be known', () => endOf(a, '10.91.0.7/24')[0] === '127.0.0.2')
       await runs(rogue, 'stolen', '10.91.0.7/24')
-      await until('the claim to be known', () => a.cluster.contests().length === 2)
+      await until('the claim to be known', () => a.cluster.contests().length === 1)
       assert.deepEqual(endOf(a, '10.91.0.7/24'), ['127.0.0.2', '127.0.0.2'])
       await b.store.write([{ table: 'endpoint', id: 'taken' }])
       await until('it to be free', () => endOf(a, '10.91.0.7/24').every(end => end === '127.0.0.3'))

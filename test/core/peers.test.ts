@@ -158,6 +158,20 @@ describe('peers', () => {
     assert.ok(table().includes('fdb tsx-n1 02:42:0a:5a:00:05 to 10.9.0.8'))
   })
 
+  it('get neither the address nor the MAC of the gateway, which is on every host', async () => {
+    const { peers, engine, world, kernel, table } = await started()
+    await engine.createEndpoint(endpoint('e1', '10.90.9.2/16'))
+    const before = table()
+    const mac =
+      / address (02:74:\S+)/.exec(kernel.dump().join('\n'))?.[1] ?? assert.fail(kernel.dump().join('\n'))
+    await engine.moved([
+      peers.put('shop', { ...remote(5), addresses: ['10.90.0.1'] }),
+      peers.put('shop', { ...remote(6), mac, addresses: ['10.90.0.6'] }),
+    ])
+    assert.deepEqual(table(), ['fdb tsx-n1 02:42:0a:5a:00:05 to 10.9.0.7', ...before])
+    assert.deepEqual(await world.settler.plan(), [])
+  })
+
   it('that are not known yet lose nothing', async () => {
     const { peers, engine, kernel, world } = await started()
     await engine.createEndpoint(endpoint('e1', '10.90.200.2/16'))
