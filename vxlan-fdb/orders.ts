@@ -61,7 +61,10 @@ export const mayBeLost = (table: Table, now: number): boolean =>
 
 function answer(table: Table, { fence: height, by }: Order, now: number): Outputs {
   const { own } = table
-  if (!own || mayBeLost(table, now)) return fence(table, table.origin, height, by)
+  if (!own || mayBeLost(table, now)) {
+    table.heirs.set(table.origin, by)
+    return fence(table, table.origin, height, by)
+  }
   const epoch = Math.max(own.epoch, table.log(table.origin).epoch) + 1
   begin(table, epoch, height, wholeOf(table, own), now)
   if (table.own) table.own.held = true
