@@ -104,7 +104,11 @@ async function main(): Promise<void> {
   // Before anything is served: after a reboot Docker never tells of its networks again, it only starts containers on them.
   await settler.settle('everything')
   await swept
-  const doorbell = new Doorbell(() => settler.settle('everything'))
+  await engine.restore()
+  const doorbell = new Doorbell(async () => {
+    await settler.settle('everything')
+    await engine.restore()
+  })
   kernel.watch(() => doorbell.ring())
   befriendFirewalld().catch(error => log.error({ err: error }, "firewalld doesn't know tsnet's bridges"))
 

@@ -1,5 +1,5 @@
 import { StepError } from '../core/errors.ts'
-import type { Facts, Furnished, Kernel, Outcome, Scope } from '../core/faces.ts'
+import type { Claim, Facts, Furnished, Kernel, Outcome, Parent, Scope } from '../core/faces.ts'
 import { line, stepLine } from '../core/lines.ts'
 import type {
   FdbRow,
@@ -75,6 +75,29 @@ export class FakeKernel implements Kernel {
     const at = `${namespace} ${link}`
     const there = this.world.insides.get(at)?.furnished.mac
     if (there === (mac ?? there)) this.world.insides.delete(at)
+  }
+
+  async parent(name: string): Promise<Parent | undefined> {
+    return this.world.parent(name)
+  }
+
+  async probe(link: string, addresses: readonly string[]): Promise<Claim | undefined> {
+    const claims = addresses.flatMap(address => {
+      const mac = this.world.neighboursOn.get(`${link} ${address}`)
+      return mac === undefined ? [] : { address, mac }
+    })
+    return claims[0]
+  }
+
+  async announce(link: string, addresses: readonly string[], mac?: string): Promise<void> {
+    for (const address of addresses)
+      this.log.push(`announce ${address} at ${mac ?? 'its own MAC'} on ${link}`)
+  }
+
+  async holds(namespace: string, link: string): Promise<boolean> {
+    return [...this.world.insides.entries()].some(
+      ([at, { host }]) => host === link && at.startsWith(`${namespace} `),
+    )
   }
 
   watch(ring: () => void): void {
@@ -162,11 +185,13 @@ export class FakeKernel implements Kernel {
     if (!validLinkName(row.name)) fail('EINVAL', 'no valid name for a link')
     if (verb === 'set' && !there) fail('ENODEV', 'no such link')
     if (row.master !== undefined) this.#checkMaster(row.master)
+    if (verb !== 'set' && row.parent !== undefined) this.world.checkParent(row)
     if (verb === 'replace') this.#deleteLink(there)
     if (verb === 'set') return this.#setLink(there as FakeLink, row)
     const still = this.world.links.get(row.name)
     if (still && row.type === 'bridge' && still.row.type === 'bridge' && !still.ours)
       return this.#adopt(still, row)
+    if (still?.ours && row.type === 'veth' && row.peer === undefined) return this.#setLink(still, row)
     if (still || (row.peer && !row.peer.inside && this.world.links.has(row.peer.name)))
       fail('EEXIST', 'a link of that name is there')
     this.#addLink(row)
@@ -174,6 +199,8 @@ export class FakeKernel implements Kernel {
 
   #deleteLink(there: FakeLink | undefined): unknown {
     if (!there) return
+    if (there.row.type === 'vlan' && !there.ours) return
+    if (there.row.type === 'vlan') return this.world.drop(there.row.name)
     if (made({ ...there.row, group: 0, ...(there.alias ? { alias: 'tsnet' } : {}) }))
       return this.world.drop(there.row.name)
     if (!there.ours) fail('EPERM', 'the link is not ours')
@@ -187,9 +214,17 @@ export class FakeKernel implements Kernel {
   }
 
   #addLink({ peer, ...row }: LinkRow): void {
+    const { inside: _, ...plainRow } = row
     const mac = row.mac ?? `02:00:00:00:00:${String(this.world.links.size % 100).padStart(2, '0')}`
-    const born = { ...portOf({ mtu: 1500, ...row, mac }, undefined), ...flags(row) }
+    const born = {
+      ...portOf(
+        { mtu: this.world.links.get(row.parent ?? '')?.row.mtu ?? 1500, ...plainRow, mac },
+        undefined,
+      ),
+      ...flags(row),
+    }
     const link: FakeLink = { row: born, ours: true, alias: needsAlias(row) }
+    if (row.inside) return void this.world.move(row.name, row.inside, born, row.parent ?? '')
     if (peer?.inside) this.world.furnish(row.name, peer)
     this.world.links.set(row.name, peer && !peer.inside ? { ...link, peer: peer.name } : link)
     if (!peer || peer.inside) return
@@ -274,7 +309,7 @@ export class FakeKernel implements Kernel {
       this.world
     switch (row.kind) {
       case 'link':
-        return this.#linkRow(row.name)
+        return this.#linkRow(row.name, row.type === 'vlan')
       case 'address':
         return addresses.has(key(row)) ? { kind: 'address', link: row.link, address: row.address } : undefined
       case 'fdb':
@@ -302,9 +337,11 @@ export class FakeKernel implements Kernel {
     }
   }
 
-  #linkRow(name: string): LinkRow | undefined {
+  #linkRow(name: string, asked = false): LinkRow | undefined {
     const link = this.world.links.get(name)
     if (!link) return undefined
+    if (asked && !link.ours) return { ...link.row, adopted: true }
+    if (link.row.type === 'vlan') return link.ours ? link.row : undefined
     const own = made({ name, type: '', group: 0, ...(link.alias ? { alias: 'tsnet' } : {}) })
     if (!own && !link.ours) return undefined
     return own ? link.row : { ...link.row, adopted: true }

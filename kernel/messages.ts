@@ -1,4 +1,4 @@
-import type { Facts, Furnished } from '../core/faces.ts'
+import type { Claim, Facts, Furnished, Parent } from '../core/faces.ts'
 import type { Row, Step } from '../core/rows.ts'
 import type { Result } from './linux.ts'
 
@@ -9,6 +9,10 @@ export type Calls = {
   facts: { argument: undefined; answer: Facts }
   look: { argument: { namespace: string; link: string }; answer: Furnished | undefined }
   retire: { argument: { namespace: string; link: string; mac?: string }; answer: undefined }
+  parent: { argument: string; answer: Parent | undefined }
+  probe: { argument: { link: string; addresses: readonly string[] }; answer: Claim | undefined }
+  announce: { argument: { link: string; addresses: readonly string[]; mac?: string }; answer: undefined }
+  holds: { argument: { namespace: string; link: string }; answer: boolean }
   watch: { argument: undefined; answer: undefined }
   close: { argument: undefined; answer: undefined }
 }

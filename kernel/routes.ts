@@ -73,18 +73,19 @@ function request(
   if (verb === 'delete') return delRoute({ to, protocol: ADDRESS_PROTO })
   const oif = indexes.get(link) as number
   const source = src === undefined ? {} : { prefsrc: src }
-  return replaceRoute({ to, oif, gateway: via, flags: RTNH_F.ONLINK, protocol: ADDRESS_PROTO, ...source })
+  const way = via === undefined ? {} : { gateway: via, flags: RTNH_F.ONLINK }
+  return replaceRoute({ to, oif, ...way, protocol: ADDRESS_PROTO, ...source })
 }
 
 function toRow(
-  { dst = '', dstLength, oif = 0, gateway = '', prefsrc }: Route,
+  { dst = '', dstLength, oif = 0, gateway, prefsrc }: Route,
   names: ReadonlyMap<number, string>,
 ): RouteRow {
   return {
     kind: 'route',
     to: `${dst}/${dstLength}`,
     link: names.get(oif) ?? '',
-    via: gateway,
+    ...(gateway !== undefined && { via: gateway }),
     ...(prefsrc !== undefined && { src: prefsrc }),
   }
 }

@@ -26,7 +26,7 @@ import type { Generations } from './generations.ts'
 import { legacyFilter } from './iptables.ts'
 import { marks } from './linkplan.ts'
 import type { Links } from './links.ts'
-import { containerEnd, ENGINE_BRIDGE, LINK_GROUP, made, TABLE, TRASH_GROUP } from './names.ts'
+import { ENGINE_BRIDGE, LAN_GROUP, LINK_GROUP, made, passes, TABLE, TRASH_GROUP } from './names.ts'
 import type { Neighbours } from './neighbours.ts'
 
 /** rtnetlink's messages (linux/rtnetlink.h). */
@@ -120,7 +120,8 @@ export class Watch {
   /** What matters is how a link is once it is left alone: a step may be half done. */
   #hearLink(link: Link, there: boolean): void {
     const { name = '', family } = link
-    if (family !== AF_UNSPEC || containerEnd(name)) return
+    if (family !== AF_UNSPEC || passes(name)) return
+    if (this.#rooms.links.isParentAnew(link, there)) this.#ring()
     if (ENGINE_BRIDGE.test(name)) this.#hearEngineBridge(name, there)
     else if (link.group === TRASH_GROUP) this.#pardon(name)
     else if (link.group === LINK_GROUP || made(marks(link))) this.#suspect(name, there && wholesome(link))
@@ -199,6 +200,7 @@ export class Watch {
 
 /** Up, in our group, and a port of a bridge where it should be. */
 function wholesome({ up, group, kind, master }: Link): boolean {
+  if (group === LAN_GROUP) return up
   return up && group === LINK_GROUP && (kind !== 'veth' || master !== undefined)
 }
 

@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { enterNamespace } from '@tsnet/netlink'
+import { holds } from './inside.ts'
 import { Linux } from './linux.ts'
 import type { Call, Message, WorkerData } from './messages.ts'
 
@@ -22,6 +23,14 @@ function answer(call: Call): unknown {
       return linux.look(call.argument.namespace, call.argument.link)
     case 'retire':
       return linux.retire(call.argument.namespace, call.argument.link, call.argument.mac)
+    case 'parent':
+      return linux.parent(call.argument)
+    case 'probe':
+      return linux.probe(call.argument.link, call.argument.addresses)
+    case 'announce':
+      return linux.announce(call.argument.link, call.argument.addresses, call.argument.mac)
+    case 'holds':
+      return holds(call.argument.namespace, call.argument.link)
     case 'watch':
       return linux.watch(() => post({ about: 'ring' }))
     case 'close':

@@ -14,6 +14,8 @@ export type Native = {
   bindPort(protocol: number, namespace: string, address: Buffer, port: number, v6only: number): number
   portOf(fd: number): number
   bpf(command: number, memory: Buffer, attr: number, places: Buffer): number
+  frames(namespace: string, index: number, protocol: number, filter: Buffer): number
+  send(fd: number, frame: Buffer): number
   watch(fd: number, ring: () => void): () => void
 }
 

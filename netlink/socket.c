@@ -1,8 +1,10 @@
-// All the C there is: a socket in any network namespace, send and receive, a doorbell, a bound port, and bpf(2).
+// All the C there is: a socket in any network namespace, send and receive, a doorbell, a bound port, a link's frames, and bpf(2).
 // Every function answers a number; a negative one is an errno, which native.ts turns into a NetlinkError.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/if_packet.h>
 #include <linux/netlink.h>
 #include <netinet/in.h>
 #include <node_api.h>
@@ -187,6 +189,35 @@ static napi_value port_of(napi_env env, napi_callback_info info) {
   return answer(env, ntohs(self.sin6_port)); // the port lies at the same place in both families
 }
 
+// frames(namespace or '', ifindex, EtherType, classic BPF program) -> fd of a socket for whole frames of one link
+static napi_value frames(napi_env env, napi_callback_info info) {
+  ARGUMENTS(4);
+  size_t length;
+  void *code = bytes(env, argument[3], &length);
+  struct sock_fprog program = {.len = length / sizeof(struct sock_filter), .filter = code};
+  struct sockaddr_ll link = {.sll_family = AF_PACKET,
+                             .sll_ifindex = number(env, argument[1]),
+                             .sll_protocol = htons(number(env, argument[2]))};
+  // Protocol 0 hears nothing until it is bound, and by then the filter is in place.
+  int fd = with_namespace(env, argument[0], AF_PACKET, SOCK_RAW, 0);
+  if (fd < 0) return answer(env, fd);
+  if ((program.len && setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program)) ||
+      bind(fd, (struct sockaddr *)&link, sizeof link)) {
+    int error = errno;
+    close(fd);
+    return answer(env, -error);
+  }
+  return answer(env, fd);
+}
+
+// send(fd, frame) -> bytes sent
+static napi_value send_frame(napi_env env, napi_callback_info info) {
+  ARGUMENTS(2);
+  size_t length;
+  void *frame = bytes(env, argument[1], &length);
+  return answer(env, or_errno(send(number(env, argument[0]), frame, length, MSG_DONTWAIT)));
+}
+
 // bpf(command, memory, bytes of union bpf_attr at its start, places): at each place lies an offset into memory that becomes a pointer
 static napi_value call_bpf(napi_env env, napi_callback_info info) {
   ARGUMENTS(4);
@@ -276,7 +307,7 @@ NAPI_MODULE_INIT() {
   } functions[] = {{"open", open_socket}, {"enter", enter},        {"join", join},
                    {"grow", grow},        {"receive", receive},    {"exchange", exchange},
                    {"watch", watch},      {"bindPort", bind_port}, {"portOf", port_of},
-                   {"bpf", call_bpf}};
+                   {"bpf", call_bpf},     {"frames", frames},     {"send", send_frame}};
   for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
     napi_value function;
     napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, functions[i].run, NULL, &function);
