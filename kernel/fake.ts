@@ -90,8 +90,8 @@ export class FakeKernel implements Kernel {
   }
 
   async announce(link: string, addresses: readonly string[], mac?: string): Promise<void> {
-    for (const address of addresses)
-      this.log.push(`announce ${address} at ${mac ?? 'its own MAC'} on ${link}`)
+    const own = this.world.links.get(link)?.row.mac ?? ''
+    for (const address of addresses) this.world.announced.set(`${link} ${address}`, mac ?? own)
   }
 
   async holds(namespace: string, link: string): Promise<boolean> {
@@ -181,7 +181,7 @@ export class FakeKernel implements Kernel {
 
   #link(verb: Step['verb'], row: LinkRow): unknown {
     const there = this.world.links.get(row.name)
-    if (verb === 'delete') return this.#deleteLink(there)
+    if (verb === 'delete') return row.type === 'vlan' && !there?.ours ? undefined : this.#deleteLink(there)
     if (!validLinkName(row.name)) fail('EINVAL', 'no valid name for a link')
     if (verb === 'set' && !there) fail('ENODEV', 'no such link')
     if (row.master !== undefined) this.#checkMaster(row.master)
@@ -199,7 +199,6 @@ export class FakeKernel implements Kernel {
 
   #deleteLink(there: FakeLink | undefined): unknown {
     if (!there) return
-    if (there.row.type === 'vlan' && !there.ours) return
     if (there.row.type === 'vlan') return this.world.drop(there.row.name)
     if (made({ ...there.row, group: 0, ...(there.alias ? { alias: 'tsnet' } : {}) }))
       return this.world.drop(there.row.name)

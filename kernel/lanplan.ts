@@ -32,7 +32,13 @@ export function createOnParent(row: LinkRow, parent: number): Request<undefined>
   }
   return [
     newLink(spec as LinkSpec),
-    setLink({ name, alias: name, afSpec: { inet6: { addrGenMode: ADDR_GEN_NONE } } }),
+    setLink({
+      name,
+      alias: name,
+      afSpec: { inet6: { addrGenMode: ADDR_GEN_NONE } },
+      // At birth it takes its parent's, whatever was asked for (macvlan_common_newlink in drivers/net/macvlan.c).
+      ...(mac !== undefined && row.mode === 'passthru' ? { address: mac } : {}),
+    }),
     ...(up ? [setLink({ name, up })] : []),
   ]
 }

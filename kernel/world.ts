@@ -39,6 +39,8 @@ export class World {
   readonly insides = new Map<string, { host: string; furnished: Furnished }>()
   /** Who on the LAN behind a link has an address, by link and address. */
   readonly neighboursOn = new Map<string, string>()
+  /** What that LAN was told, likewise. */
+  readonly announced = new Map<string, string>()
   /** Whether the kernel has bpf(2). */
   bpf = true
   /** Backends whose filter table is there. */

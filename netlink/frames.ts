@@ -1,4 +1,4 @@
-import { closeSync } from 'node:fs'
+import { close } from 'node:fs'
 import { checked, native } from './native.ts'
 
 /** EtherTypes (linux/if_ether.h). */
@@ -66,7 +66,8 @@ export class Frames implements Disposable {
     if (this.#closed) return
     this.#closed = true
     this.#stop()
-    closeSync(this.#fd)
+    // The kernel takes 10 to 20 ms for it, an RCU grace period (packet_release in net/packet/af_packet.c): not on this thread.
+    close(this.#fd, () => {})
   }
 
   [Symbol.dispose](): void {

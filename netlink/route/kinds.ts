@@ -71,11 +71,15 @@ export const ipvlanSet = attributes({
 
 /** Which of `flags` are meant is said by `mask` (struct ifla_vlan_flags). */
 const vlanFlags = pair(u32, u32)
+/** From a priority to another, the host's and the tag's (struct ifla_vlan_qos_mapping). */
+const priorities = pair(u32, u32)
 
 /** `protocol` is the EtherType of the tag, 0x8100 for 802.1Q and 0x88a8 for 802.1ad. */
 export const vlanSet = attributes({
   id: attribute(1, 'IFLA_VLAN_ID', u16),
   flags: attribute(2, 'IFLA_VLAN_FLAGS', vlanFlags),
+  egressQos: attribute(3, 'IFLA_VLAN_EGRESS_QOS', list(1, priorities)),
+  ingressQos: attribute(4, 'IFLA_VLAN_INGRESS_QOS', list(1, priorities)),
   protocol: attribute(5, 'IFLA_VLAN_PROTOCOL', be16),
 })
 
