@@ -93,7 +93,7 @@ const settable: { [kind in Row['kind']]: readonly string[] } = {
   address: [],
   fdb: ['to'],
   neighbour: ['mac'],
-  route: ['link', 'via', 'src'],
+  route: ['link', 'via', 'src', 'srcOf'],
   sysctl: ['value'],
   chain: ['hook', 'rules'],
   set: [],

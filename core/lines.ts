@@ -15,7 +15,15 @@ export function line(row: Row): string {
     case 'neighbour':
       return words('neighbour', row.link, row.address, 'at', row.mac)
     case 'route':
-      return words('route', row.to, row.via && `via ${row.via}`, 'dev', row.link, row.src && `src ${row.src}`)
+      return words(
+        'route',
+        row.to,
+        row.via && `via ${row.via}`,
+        'dev',
+        row.link,
+        row.src && `src ${row.src}`,
+        row.srcOf && `src of ${row.srcOf}`,
+      )
     case 'sysctl':
       return words('sysctl', row.key, '=', row.value)
     case 'chain':

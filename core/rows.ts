@@ -81,8 +81,11 @@ export const EVERYBODY = '00:00:00:00:00:00'
 /** A permanent entry of the neighbour table: `address` without prefix length is at this MAC. */
 export type NeighbourRow = { kind: 'neighbour'; link: string; address: string; mac: string }
 
-/** A way to a prefix by a neighbour of the link, or without `via` on the link; packets of the host's own have the source `src`. */
-export type RouteRow = { kind: 'route'; to: string; link: string; via?: string; src?: string }
+/**
+ * A way to a prefix by a neighbour of the link, or without `via` on the link; packets of the host's own have the source `src`, or
+ * the address that link `srcOf` has now.
+ */
+export type RouteRow = { kind: 'route'; to: string; link: string; via?: string; src?: string; srcOf?: string }
 
 /**
  * `key` is the path below /proc/sys, `net/ipv4/ip_forward`. Those of the whole host are never taken back; deleting one of a

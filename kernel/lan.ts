@@ -68,6 +68,12 @@ const socketsFor = (addresses: readonly string[]) => [
   ...(addresses.some(each => each.includes(':')) ? [{ protocol: ETH_P.IPV6, six: true }] : []),
 ]
 
+/** The host answers none of its own questions. */
+function here(socket: Socket, addresses: readonly string[]): string | undefined {
+  const own = socket.dump(dumpAddresses()).map(({ local, address = '' }) => host(local ?? address))
+  return addresses.find(each => own.includes(each))
+}
+
 /** Asks twice and goes as soon as somebody answers. The questions bear the link's own MAC, whose answers surely reach us. */
 export async function probe(
   socket: Socket,
@@ -76,6 +82,8 @@ export async function probe(
 ): Promise<Claim | undefined> {
   const { index, address: mac = '' } = find(socket, name) ?? {}
   if (index === undefined || !isEthernet(mac)) return undefined
+  const own = here(socket, addresses)
+  if (own !== undefined) return { address: own, mac }
   const claims: Claim[] = []
   const end = new AbortController()
   const hear = (frame: Buffer) => {

@@ -82,7 +82,10 @@ const isOtherEnd = (row: LinkRow, link: Link) =>
 
 /** Adding a bridge that is there and not yet ours takes it into use; a link of ours is there already. */
 function adopt(row: LinkRow, link: Link): Plan {
-  if (isOtherEnd(row, link)) return { requests: change(row, link, undefined) }
+  if (isOtherEnd(row, link)) {
+    const silent = setLink({ index: link.index, afSpec: { inet6: { addrGenMode: ADDR_GEN_NONE } } })
+    return { requests: [silent, ...change(row, link, undefined)] }
+  }
   if (row.type !== 'bridge' || link.kind !== 'bridge' || link.group === LINK_GROUP) {
     return { code: 'EEXIST', words: `a link named ${row.name} is there` }
   }

@@ -64,6 +64,11 @@ export class Links implements Room {
     return true
   }
 
+  /** Whether others are to hang on the link of this number. */
+  isParent(index: number): boolean {
+    return [...this.#parents.values()].includes(index)
+  }
+
   /** Whether the link of this number is ours, and not on its way out. */
   isOurs(index: number): boolean {
     const [link] = this.#socket.batch([getLink({ index })])

@@ -30,7 +30,7 @@ import { ENGINE_BRIDGE, LAN_GROUP, LINK_GROUP, made, passes, TABLE, TRASH_GROUP 
 import type { Neighbours } from './neighbours.ts'
 
 /** rtnetlink's messages (linux/rtnetlink.h). */
-const RTM = { NEWLINK: 16, DELLINK: 17, DELADDR: 21, NEWNEIGH: 28, DELNEIGH: 29 }
+const RTM = { NEWLINK: 16, DELLINK: 17, NEWADDR: 20, DELADDR: 21, NEWNEIGH: 28, DELNEIGH: 29 }
 /** Families of what RTM_NEWNEIGH tells of. */
 const AF_BRIDGE = 7
 
@@ -115,6 +115,7 @@ export class Watch {
     if (type === RTM.NEWLINK || type === RTM.DELLINK)
       this.#hearLink(readLink(bytes, from, to), type === RTM.NEWLINK)
     if (type === RTM.DELADDR) this.#hearAddress(readAddress(bytes, from, to))
+    if (type === RTM.NEWADDR || type === RTM.DELADDR) this.#hearParentAddress(readAddress(bytes, from, to))
   }
 
   /** What matters is how a link is once it is left alone: a step may be half done. */
@@ -154,6 +155,11 @@ export class Watch {
   #hearAddress(address: Address): void {
     if (this.#rooms.addresses.removed(address)) return
     if (this.#rooms.links.isOurs(address.index)) this.#ring()
+  }
+
+  /** The host speaks to containers there by its address on their parent. */
+  #hearParentAddress({ index }: Address): void {
+    if (this.#rooms.links.isParent(index)) this.#ring()
   }
 
   /** An entry of ours that isn't what we know it to be, on a link that is still there: those of a link that goes go with it. */

@@ -1,4 +1,3 @@
-import { host } from '../core/addresses.ts'
 import { Refused } from '../core/errors.ts'
 import type { OnParent, Parent } from '../core/faces.ts'
 import type { Network } from '../core/records.ts'
@@ -88,13 +87,16 @@ function unused({ mode, options }: Network, parent: string, children: Parent['ch
     )
 }
 
-/** An ipvlan link is given only packets for its own addresses, so the host's needs one. */
+/**
+ * An ipvlan link is given only packets for its own addresses, and on a parent of ours the host has none: in both cases the host's link
+ * needs one.
+ */
 function hostIsReachable(network: Network): void {
-  const { hostAccess } = optionsOf(network)
-  if (!hostAccess || network.mode !== 'ipvlan') return
-  const lacking = [...network.ipv4, ...network.ipv6].find(({ aux }) => host(aux.host ?? '') === '')
+  const { hostAccess, parent } = optionsOf(network)
+  if (!hostAccess || (network.mode === 'macvlan' && parent !== undefined)) return
+  const lacking = [...network.ipv4, ...network.ipv6].find(({ aux }) => aux.host === undefined)
   if (lacking)
     throw new Refused(
-      `option "host_access" needs an address of ${lacking.pool} for the host: set one aside with --aux-address host=…, for ipvlan links share a MAC and are told apart by address`,
+      `option "host_access" needs an address of ${lacking.pool} for the host ${network.mode === 'ipvlan' ? 'in mode ipvlan' : 'without a parent'}: set one aside with --aux-address host=…`,
     )
 }

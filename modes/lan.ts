@@ -74,7 +74,7 @@ function pairRows(network: Network): Row[] {
     { kind: 'link', name: other, type: 'veth', up: true },
     set(`net/ipv4/conf/${other}/arp_ignore`, '8'),
     set(`net/ipv4/conf/${other}/forwarding`, '0'),
-    set(`net/ipv6/conf/${other}/disable_ipv6`, '1'),
+    ...(network.ipv6.length > 0 ? [set(`net/ipv6/conf/${other}/disable_ipv6`, '1')] : []),
   ]
 }
 
@@ -88,7 +88,9 @@ function hostRows(type: 'macvlan' | 'ipvlan', network: Network): Row[] {
       up: true,
       ...(type === 'macvlan' && { mac: macOf(network) }),
     },
-    { kind: 'sysctl', key: `net/ipv6/conf/${link}/accept_ra`, value: '0' },
+    ...(network.ipv6.length > 0
+      ? [{ kind: 'sysctl', key: `net/ipv6/conf/${link}/accept_ra`, value: '0' } as const]
+      : []),
     ...hostAddresses(network).map((address): Row => ({ kind: 'address', link, address })),
   ]
 }
@@ -116,7 +118,7 @@ const HOST = 'host'
 
 /**
  * What the host's link goes by: the auxiliary address `host`, if the user set one aside. In IPv4 it does without, for the host answers
- * for all its addresses on any of its links. In IPv6 it answers for those of the link alone, so it gets one that its MAC makes.
+ * for all its addresses on any of its links, so it speaks by that of the parent. In IPv6 it answers for those of the link alone, so it gets one that its MAC makes.
  */
 function hostAddresses(network: Network): string[] {
   const { ipv4, ipv6 } = network
@@ -138,7 +140,9 @@ function made(pool: string, mac: string): string | undefined {
   const groups = [0, 2, 4, 6].map(at => (((all[at] ?? 0) << 8) | (all[at + 1] ?? 0)).toString(16))
   const head = prefix.slice(0, -2).split(':').filter(Boolean)
   if (head.length > 4) return undefined
-  return [...head, ...Array(4 - head.length).fill('0'), ...groups].join(':')
+  const address = [...head, ...Array(4 - head.length).fill('0'), ...groups].join(':')
+  // The kernel's way of writing it.
+  return new URL(`http://[${address}]`).hostname.slice(1, -1)
 }
 
 const containing = (subnets: Subnet[], address: string) =>
@@ -150,13 +154,11 @@ function hostRoutes(network: Network, { ipv4, ipv6 }: Endpoint): Wanted[] {
   const route = (address: string | undefined, subnets: Subnet[], length: number): Wanted[] => {
     if (address === undefined) return []
     const pool = containing(subnets, address)?.pool
-    const src = hostAddresses(network).find(
+    const own = hostAddresses(network).find(
       each => pool !== undefined && contains(networkOf(pool), host(each)),
     )
-    const to = `${host(address)}/${length}`
-    return [
-      must({ kind: 'route', to, link: hostLink(network), ...(src !== undefined && { src: host(src) }) }),
-    ]
+    const source = own === undefined ? { srcOf: parentOf(network) } : { src: host(own) }
+    return [must({ kind: 'route', to: `${host(address)}/${length}`, link: hostLink(network), ...source })]
   }
   return [...route(ipv4, network.ipv4, 32), ...route(ipv6, network.ipv6, 128)]
 }

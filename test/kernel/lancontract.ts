@@ -164,6 +164,16 @@ export function lanSuite(name: string, factory: () => Promise<Bed>): void {
       assert.deepEqual(await look(route), [])
     })
 
+    itMakes('macvlan', 'a route has the source that another link gives it', async () => {
+      const row: Row = { kind: 'route', to: '10.77.0.2/32', link: 'tsh-1', srcOf: 'tsp-1' }
+      await add(below, nowhere, hosts)
+      await bed.foreignAddress('tsp-1', '10.78.0.1/24')
+      await bed.foreignAddress('tsp-1', '10.77.0.1/24')
+      await add(row)
+      await assertPresent(row)
+      assert.deepEqual(await apply(step('set', row)), ['ok'])
+    })
+
     itMakes(
       'macvlan',
       'one that is made again goes into its container, under the first free name',
