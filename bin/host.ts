@@ -83,7 +83,8 @@ export async function openHost({ settings, membership, log, metrics }: Parts): P
   })
   await settler.settle('everything')
   await swept
-  const stop = keep(kernel, settler, log)
+  await engine.restore()
+  const stop = keep(kernel, () => settler.settle('everything').then(() => engine.restore()), log)
   const close = async () => {
     stop()
     leases?.close()
@@ -94,8 +95,8 @@ export async function openHost({ settings, membership, log, metrics }: Parts): P
 }
 
 /** Puts back what others change, until it is stopped. */
-function keep(kernel: Kernel, settler: Settler, log: Logger): () => void {
-  const doorbell = new Doorbell(() => settler.settle('everything'))
+function keep(kernel: Kernel, settle: () => Promise<unknown>, log: Logger): () => void {
+  const doorbell = new Doorbell(settle)
   kernel.watch(() => doorbell.ring())
   befriendFirewalld().catch(error => log.error({ err: error }, "firewalld doesn't know tsnet's bridges"))
   return () => doorbell.close()

@@ -58,10 +58,22 @@ export class Changes {
       born,
       homes: changes.flatMap(change => this.#subject(change)?.network ?? []),
       places: changes.flatMap(change => this.#placeOf(change) ?? []),
-      networks: changes.flatMap(change => (change.table === 'network' ? change.id : [])),
+      networks: changes.flatMap(change => (change.table === 'network' ? this.#together(change.id) : [])),
       endpoints: changes.flatMap(change => (change.table === 'endpoint' ? change.id : [])),
       before: changes.flatMap(change => this.#rowsOf(change)),
     }
+  }
+
+  /** A network with those that hang on the same parent: what one wants no more another one may still want. */
+  #together(id: string): string[] {
+    const { networks } = this.#view.records
+    const network = networks.get(id)
+    const parents = (of: Network) => this.#view.modes[of.mode]?.onParent?.names(of) ?? []
+    const mine = network ? parents(network) : []
+    const near = [...networks.values()].filter(
+      each => each.id !== id && parents(each).some(name => mine.includes(name)),
+    )
+    return [id, ...near.map(each => each.id)]
   }
 
   #rowsOf(change: Change): Row[] {

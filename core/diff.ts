@@ -36,6 +36,8 @@ function correct({ row, presence }: Wanted, was: Row | undefined, lost: Readonly
   // A port whose bridge is replaced is nobody's port meanwhile.
   if (row.kind === 'link' && row.master !== undefined && lost.has(row.master) && !lost.has(row.name))
     return [{ verb: 'set', row, was, reason: 'master was replaced' }]
+  // Whatever carries the name of a VLAN is somebody else's, and used as it is.
+  if (row.kind === 'link' && row.type === 'vlan' && (was as LinkRow).adopted) return []
   const change = compare(row, was)
   return change ? [{ verb: change.verb, row, was, reason: `${change.fields.join(', ')} differs` }] : []
 }
@@ -92,7 +94,7 @@ const settable: { [kind in Row['kind']]: readonly string[] } = {
   address: [],
   fdb: ['to'],
   neighbour: ['mac'],
-  route: ['link', 'via', 'src'],
+  route: ['link', 'via', 'src', 'srcOf'],
   sysctl: ['value'],
   chain: ['hook', 'rules'],
   set: [],
@@ -102,7 +104,7 @@ const settable: { [kind in Row['kind']]: readonly string[] } = {
   shortcut: ['bridge', 'mac'],
 }
 const birth: { [kind in Row['kind']]: readonly string[] } = {
-  link: ['type', 'vni', 'udpPort'],
+  link: ['type', 'vni', 'udpPort', 'parent', 'mode', 'flag', 'tag'],
   address: [],
   fdb: [],
   neighbour: [],
@@ -158,4 +160,5 @@ function rank(row: Row): number {
   }
 }
 
-const isPort = (link: LinkRow) => link.master !== undefined || link.type === 'veth'
+const isPort = ({ master, type }: LinkRow) =>
+  master !== undefined || type === 'veth' || type === 'macvlan' || type === 'ipvlan'

@@ -19,6 +19,7 @@ import type {
 } from './faces.ts'
 import { macOf } from './mac.ts'
 import { parsed, same } from './networkspec.ts'
+import { OnParents } from './onparent.ts'
 import { overlapping } from './overlap.ts'
 import { alone } from './peers.ts'
 import { HostPorts, type Wish } from './publish.ts'
@@ -52,12 +53,14 @@ export class Engine implements Attachments {
   readonly #ports: HostPorts
   readonly #turns = new Turns()
   readonly #changes: Changes
+  readonly #onParents: OnParents
   #activated = 0
 
   constructor(parts: EngineParts) {
     this.#parts = parts
     this.#ports = new HostPorts(parts.kernel)
     this.#changes = new Changes(parts.settler, this.#view, parts.log)
+    this.#onParents = new OnParents(parts.kernel, parts.modes, () => this.#records, parts.log)
   }
 
   /** A caller that knew nothing of us: what it had begun before it will not end. */
@@ -91,6 +94,7 @@ export class Engine implements Attachments {
       if (this.#parts.peers?.self && this.#mode(network).elsewhere)
         refuseDuplicates(network, this.#records.pools.values())
       this.#bridgeIsFree(network)
+      if (this.#mode(network).onParent) await this.#onParents.admit(network)
       const value = this.#parts.admit?.(network) ?? network
       await this.#changes.change({ table: 'network', id: spec.id, value })
     })
@@ -114,7 +118,9 @@ export class Engine implements Attachments {
       if (known) return { mac: known.mac }
       this.#refuseWords(spec)
       await Promise.all(predecessors(this.#records, spec).map(each => this.deleteEndpoint(each.id)))
-      const mac = spec.mac ?? macOf(spec)
+      const network = this.#networkOf(spec.network)
+      if (this.#mode(network).onParent) await this.#onParents.probe(network, spec)
+      const mac = this.#onParents.isMacless(network) ? '' : (spec.mac ?? macOf(spec))
       const { now } = this.#parts
       await this.#changes.change({
         table: 'endpoint',
@@ -207,6 +213,7 @@ export class Engine implements Attachments {
       this.#parts.settler.store
         .write([{ table: 'endpoint', id, value: { ...endpoint, sandbox } }])
         .catch(error => this.#parts.log.error({ err: error }, 'a join was not recorded'))
+      this.#onParents.announce(network, endpoint)
       return this.#mode(network).sandbox(network, endpoint)
     })
   }
@@ -233,6 +240,11 @@ export class Engine implements Attachments {
       const endpoint = this.endpoint(id)
       if (endpoint) await this.#unpublish(endpoint)
     })
+  }
+
+  /** Containers' links that the kernel took away together with their parent. */
+  restore(): Promise<void> {
+    return this.#onParents.restore()
   }
 
   /** Peers told something new of these places; what they tell now is settled at once, however many there are. */

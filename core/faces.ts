@@ -1,6 +1,6 @@
 import type { StepError } from './errors.ts'
 import type { Attachment, Change, Endpoint, Network, PortRequest, Records, Route, Subnet } from './records.ts'
-import type { AcceptRow, Inside, Row, Step, Wanted } from './rows.ts'
+import type { AcceptRow, Inside, LinkRow, Row, Step, Wanted } from './rows.ts'
 
 /** What to read. `rows` are looked up by their key alone, whoever made them; `owned` adds everything that is ours. */
 export type Scope = { owned: boolean; rows: readonly Row[] }
@@ -41,12 +41,39 @@ export interface Kernel {
    * forgotten. Fine when the namespace is gone. Rejects with the kernel's words.
    */
   balance(namespace: string, services: readonly VirtualService[]): Promise<void>
+  /** A link of the host as a parent of others; undefined when it isn't there. */
+  parent(name: string): Promise<Parent | undefined>
+  /**
+   * Asks the LAN behind a link who has these addresses (without prefix length), for 100 ms. Answers the first that claims one;
+   * undefined when nobody does, or the link is down.
+   */
+  probe(link: string, addresses: readonly string[]): Promise<Claim | undefined>
+  /** Tells the LAN behind a link that these addresses are at this MAC, or at the link's own. */
+  announce(link: string, addresses: readonly string[], mac?: string): Promise<void>
+  /** Whether a link that the host had under this name is in a container's namespace, by whatever name. */
+  holds(namespace: string, link: string): Promise<boolean>
   facts(): Promise<Facts>
   close(): Promise<void>
 }
 
 /** An address that nobody has, and who answers for it. */
 export type VirtualService = { address: string; backends: readonly string[] }
+
+/** What tells whether links may hang on a link, and how. */
+export type Parent = {
+  loopback: boolean
+  /** Bytes. */
+  mtu: number
+  /** Bridge or bond that it is a port of. */
+  master?: string
+  /** Types and modes of the links that hang on it and are to be seen from the host. */
+  children: { type: 'macvlan' | 'ipvlan'; mode: string }[]
+  /** The host's own addresses there, without prefix length. */
+  addresses: string[]
+}
+
+/** Who has an address already. */
+export type Claim = { address: string; mac: string }
 
 /** How a link inside of a container is: its addresses in CIDR form, and all the container's routes. */
 export type Furnished = { mac: string; mtu: number; up: boolean; addresses: string[]; routes: Route[] }
@@ -60,6 +87,8 @@ export type Sandbox = {
   gateway4?: string
   gateway6?: string
   routes: Route[]
+  /** Without a gateway, Docker's own way out isn't to be had instead. */
+  alone?: boolean
 }
 
 /** An endpoint of a network on another host: its MAC, its addresses without prefix length, and where frames for it go. */
@@ -117,6 +146,25 @@ export interface Elsewhere {
   holder(network: Network, vtep: string, self: Underlay): Row[]
 }
 
+/** What a mode makes of a parent: the host's link that the containers' links hang on. */
+export interface OnParent {
+  /** Links that have to be looked at before a network is made: the parent, and the one below it if it is a VLAN. */
+  names(network: Network): string[]
+  /** Throws Refused with a sentence that tells why these links, or what else hangs on them, can't carry the network. */
+  admit(network: Network, others: readonly Network[], parents: ReadonlyMap<string, Parent>): void
+  /** Where the endpoint's neighbours on the LAN are, and its addresses there; undefined when it has none. */
+  lan(
+    network: Network,
+    endpoint: Pick<Endpoint, 'ipv4' | 'ipv6'>,
+  ): { link: string; addresses: string[] } | undefined
+  /** Whether the addresses are to be asked for before a container gets them. */
+  probes(network: Network): boolean
+  /** Containers have the parent's MAC. */
+  readonly macless: boolean
+  /** The container's link anew, where the kernel took it away together with its parent. */
+  again(network: Network, endpoint: Endpoint & { sandbox: string }): LinkRow
+}
+
 /** One way of making a network. Pure: records in, rows out. */
 export interface Mode {
   /** Parses `-o` words and labels; throws Refused with a sentence that names what is unknown and what is allowed. */
@@ -134,6 +182,8 @@ export interface Mode {
   endpoint(network: Network, endpoint: Endpoint, self?: Underlay): Wanted[]
   /** Only for modes whose networks span hosts. */
   readonly elsewhere?: Elsewhere
+  /** Only for modes whose links hang on one of the host's. Networks of one parent want some rows together. */
+  readonly onParent?: OnParent
   sandbox(network: Network, endpoint: Endpoint): Sandbox
   /** Bytes of a container's largest packet; undefined leaves the kernel's choice. */
   mtu(network: Network, self?: Underlay): number | undefined
@@ -223,6 +273,7 @@ export interface Networks {
   createNetwork(spec: NetworkSpec): Promise<void>
   /** An unknown id is fine. */
   deleteNetwork(id: string): Promise<void>
+  /** `mac` is empty where the container has none of its own. */
   createEndpoint(spec: EndpointSpec): Promise<{ mac: string }>
   /** Unpublishes and leaves first. An unknown id is fine. */
   deleteEndpoint(id: string): Promise<void>

@@ -15,7 +15,15 @@ export function line(row: Row): string {
     case 'neighbour':
       return words('neighbour', row.link, row.address, 'at', row.mac)
     case 'route':
-      return words('route', row.to, 'via', row.via, 'dev', row.link, row.src && `src ${row.src}`)
+      return words(
+        'route',
+        row.to,
+        row.via && `via ${row.via}`,
+        'dev',
+        row.link,
+        row.src && `src ${row.src}`,
+        row.srcOf && `src of ${row.srcOf}`,
+      )
     case 'sysctl':
       return words('sysctl', row.key, '=', row.value)
     case 'chain':
@@ -49,6 +57,11 @@ function linkWords(row: Extract<Row, { kind: 'link' }>): (string | false | undef
     row.udpPort !== undefined && `dstport ${row.udpPort}`,
     row.local && `local ${row.local}`,
     row.inheritDf && 'df inherit',
+    row.parent && `link ${row.parent}`,
+    row.tag !== undefined && `id ${row.tag}`,
+    row.mode && `mode ${row.mode}`,
+    row.flag,
+    row.inside && `inside ${row.inside.namespace}`,
     row.peer && `peer ${row.peer.name}`,
     row.master && `master ${row.master}`,
     row.mac && `address ${row.mac}`,

@@ -21,7 +21,7 @@ export type Row =
 export type LinkRow = {
   kind: 'link'
   name: string
-  type: 'bridge' | 'veth' | 'vxlan'
+  type: 'bridge' | 'veth' | 'vxlan' | 'macvlan' | 'ipvlan' | 'vlan'
   up: boolean
   /** Bytes; absent leaves the kernel's choice. */
   mtu?: number
@@ -50,11 +50,24 @@ export type LinkRow = {
   locked?: boolean
   /** Bridge port: broadcast and multicast go out (IFLA_BRPORT_BCAST_FLOOD and MCAST_FLOOD). */
   flood?: boolean
-  /** Read only: a bridge that somebody else made. Adding it means using it, deleting it means letting go of it. */
+  /** macvlan, ipvlan and VLAN: the link that its frames leave by. */
+  parent?: string
+  /** macvlan and ipvlan: how links of one parent reach each other. */
+  mode?: MacvlanMode | IpvlanMode
+  /** ipvlan: whether links of one parent reach each other, and by whom. */
+  flag?: 'bridge' | 'private' | 'vepa'
+  /** VLAN: its identifier, 1 to 4094 (IEEE 802.1Q). */
+  tag?: number
+  /** macvlan and ipvlan: moved into a container's namespace once it is made, never compared. */
+  inside?: Inside & { prefix: string }
+  /** Read only: a bridge or VLAN that somebody else made. Adding it means using it, deleting it means letting go of it. */
   adopted?: boolean
 }
 
-/** A veth's other end that is born in a container's namespace, with addresses in CIDR form and routes, and up. */
+export type MacvlanMode = 'bridge' | 'private' | 'vepa' | 'passthru'
+export type IpvlanMode = 'l2' | 'l3' | 'l3s'
+
+/** How a link is furnished in a container's namespace: with addresses in CIDR form and routes, and up. */
 export type Inside = { namespace: string; addresses: string[]; routes: Route[] }
 
 /** Read by what it is: with `scope` link, the host never calls itself by it where another address would do. */
@@ -70,8 +83,11 @@ export const EVERYBODY = '00:00:00:00:00:00'
 /** A permanent entry of the neighbour table: `address` without prefix length is at this MAC. */
 export type NeighbourRow = { kind: 'neighbour'; link: string; address: string; mac: string }
 
-/** A way to a prefix by a neighbour of the link; packets of the host's own have the source `src`. */
-export type RouteRow = { kind: 'route'; to: string; link: string; via: string; src?: string }
+/**
+ * A way to a prefix by a neighbour of the link, or without `via` on the link; packets of the host's own have the source `src`, or
+ * the address that link `srcOf` has now.
+ */
+export type RouteRow = { kind: 'route'; to: string; link: string; via?: string; src?: string; srcOf?: string }
 
 /**
  * `key` is the path below /proc/sys, `net/ipv4/ip_forward`. Those of the whole host are never taken back; deleting one of a

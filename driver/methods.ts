@@ -62,7 +62,7 @@ export function driverMethods(networks: Networks, { scope, nodes }: DriverSettin
     'NetworkDriver.CreateEndpoint': method(shapes.CreateEndpoint, async request => {
       const asked = endpointSpec(request)
       const { mac } = await networks.createEndpoint(asked)
-      return { Interface: asked.mac ? {} : { MacAddress: mac } }
+      return { Interface: asked.mac || mac === '' ? {} : { MacAddress: mac } }
     }),
 
     'NetworkDriver.DeleteEndpoint': method(shapes.OneEndpoint, request =>

@@ -100,7 +100,7 @@ export function portRequests(portmap: shapes.PortMap[] | null | undefined): Port
  * and so have IPv4 by a way nobody asked for; DisableGatewayService prevents that. It is not set beside an IPv4 gateway,
  * since libnetwork then overlooks that gateway when it asks what the container's other endpoints need (`needDefaultGW`).
  */
-export function joinAnswer({ link, prefix, gateway4, gateway6, routes }: Sandbox) {
+export function joinAnswer({ link, prefix, gateway4, gateway6, routes, alone }: Sandbox) {
   return {
     InterfaceName: { SrcName: link, DstPrefix: prefix },
     Gateway: gateway4 ?? '',
@@ -110,7 +110,7 @@ export function joinAnswer({ link, prefix, gateway4, gateway6, routes }: Sandbox
       RouteType: via ? NEXTHOP : CONNECTED,
       NextHop: via ?? '',
     })),
-    DisableGatewayService: !gateway4 && !!gateway6,
+    DisableGatewayService: !gateway4 && (!!gateway6 || alone === true),
   }
 }
 
@@ -119,10 +119,15 @@ const CONNECTED = 1
 
 /**
  * Families for which Docker need not set an address aside for the gateway; as Docker's own bridge does since 29: no host
- * address on the bridge and no default route that could use one.
+ * address on the bridge and no default route that could use one. Nor does a macvlan or ipvlan network that leads nowhere or routes.
  */
 export function skipGateway(options: shapes.NetworkOptions): { SkipIPv4: boolean; SkipIPv6: boolean } {
   const { words, internal } = networkOptions(options)
+  const { mode, parent, ipvlan_mode = 'l2' } = words
+  if (mode === 'macvlan' || mode === 'ipvlan') {
+    const skip = internal || parent === undefined || ipvlan_mode !== 'l2'
+    return { SkipIPv4: skip, SkipIPv6: skip }
+  }
   const word = (name: string) => (words[name] ?? words[`com.docker.network.bridge.${name}`])?.toLowerCase()
   return {
     SkipIPv4:

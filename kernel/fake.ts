@@ -1,5 +1,14 @@
 import { StepError } from '../core/errors.ts'
-import type { Facts, Furnished, Kernel, Outcome, Scope, VirtualService } from '../core/faces.ts'
+import type {
+  Claim,
+  Facts,
+  Furnished,
+  Kernel,
+  Outcome,
+  Parent,
+  Scope,
+  VirtualService,
+} from '../core/faces.ts'
 import { line, stepLine } from '../core/lines.ts'
 import type {
   FdbRow,
@@ -79,6 +88,29 @@ export class FakeKernel implements Kernel {
 
   async balance(namespace: string, services: readonly VirtualService[]): Promise<void> {
     this.world.balanced.set(namespace, structuredClone(services))
+  }
+
+  async parent(name: string): Promise<Parent | undefined> {
+    return this.world.parent(name)
+  }
+
+  async probe(link: string, addresses: readonly string[]): Promise<Claim | undefined> {
+    const claims = addresses.flatMap(address => {
+      const mac = this.world.neighboursOn.get(`${link} ${address}`)
+      return mac === undefined ? [] : { address, mac }
+    })
+    return claims[0]
+  }
+
+  async announce(link: string, addresses: readonly string[], mac?: string): Promise<void> {
+    const own = this.world.links.get(link)?.row.mac ?? ''
+    for (const address of addresses) this.world.announced.set(`${link} ${address}`, mac ?? own)
+  }
+
+  async holds(namespace: string, link: string): Promise<boolean> {
+    return [...this.world.insides.entries()].some(
+      ([at, { host }]) => host === link && at.startsWith(`${namespace} `),
+    )
   }
 
   watch(ring: () => void): void {
@@ -162,15 +194,17 @@ export class FakeKernel implements Kernel {
 
   #link(verb: Step['verb'], row: LinkRow): unknown {
     const there = this.world.links.get(row.name)
-    if (verb === 'delete') return this.#deleteLink(there)
+    if (verb === 'delete') return row.type === 'vlan' && !there?.ours ? undefined : this.#deleteLink(there)
     if (!validLinkName(row.name)) fail('EINVAL', 'no valid name for a link')
     if (verb === 'set' && !there) fail('ENODEV', 'no such link')
     if (row.master !== undefined) this.#checkMaster(row.master)
+    if (verb !== 'set' && row.parent !== undefined) this.world.checkParent(row)
     if (verb === 'replace') this.#deleteLink(there)
     if (verb === 'set') return this.#setLink(there as FakeLink, row)
     const still = this.world.links.get(row.name)
     if (still && row.type === 'bridge' && still.row.type === 'bridge' && !still.ours)
       return this.#adopt(still, row)
+    if (still?.ours && row.type === 'veth' && row.peer === undefined) return this.#setLink(still, row)
     if (still || (row.peer && !row.peer.inside && this.world.links.has(row.peer.name)))
       fail('EEXIST', 'a link of that name is there')
     this.#addLink(row)
@@ -178,6 +212,7 @@ export class FakeKernel implements Kernel {
 
   #deleteLink(there: FakeLink | undefined): unknown {
     if (!there) return
+    if (there.row.type === 'vlan') return this.world.drop(there.row.name)
     if (made({ ...there.row, group: 0, ...(there.alias ? { alias: 'tsnet' } : {}) }))
       return this.world.drop(there.row.name)
     if (!there.ours) fail('EPERM', 'the link is not ours')
@@ -191,10 +226,13 @@ export class FakeKernel implements Kernel {
   }
 
   #addLink({ peer, ...row }: LinkRow): void {
+    const { inside: _, ...plainRow } = row
     const mac = row.mac ?? `02:00:00:00:00:${String(this.world.links.size % 100).padStart(2, '0')}`
     const tunnel = row.type === 'vxlan' ? { inheritDf: false } : {}
-    const born = { ...portOf({ mtu: 1500, ...tunnel, ...row, mac }, undefined), ...flags(row) }
+    const mtu = this.world.links.get(row.parent ?? '')?.row.mtu ?? 1500
+    const born = { ...portOf({ mtu, ...tunnel, ...plainRow, mac }, undefined), ...flags(row) }
     const link: FakeLink = { row: born, ours: true, alias: needsAlias(row) }
+    if (row.inside) return void this.world.move(row.name, row.inside, born, row.parent ?? '')
     if (peer?.inside) this.world.furnish(row.name, peer)
     this.world.links.set(row.name, peer && !peer.inside ? { ...link, peer: peer.name } : link)
     if (!peer || peer.inside) return
@@ -279,7 +317,7 @@ export class FakeKernel implements Kernel {
       this.world
     switch (row.kind) {
       case 'link':
-        return this.#linkRow(row.name)
+        return this.#linkRow(row.name, row.type === 'vlan')
       case 'address':
         return addresses.has(key(row)) ? { kind: 'address', link: row.link, address: row.address } : undefined
       case 'fdb':
@@ -307,9 +345,11 @@ export class FakeKernel implements Kernel {
     }
   }
 
-  #linkRow(name: string): LinkRow | undefined {
+  #linkRow(name: string, asked = false): LinkRow | undefined {
     const link = this.world.links.get(name)
     if (!link) return undefined
+    if (asked && !link.ours) return { ...link.row, adopted: true }
+    if (link.row.type === 'vlan') return link.ours ? link.row : undefined
     const own = made({ name, type: '', group: 0, ...(link.alias ? { alias: 'tsnet' } : {}) })
     if (!own && !link.ours) return undefined
     return own ? link.row : { ...link.row, adopted: true }

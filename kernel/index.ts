@@ -79,6 +79,22 @@ class Remote implements Kernel {
     return this.#call('balance', { namespace, services })
   }
 
+  parent(name: string) {
+    return this.#call('parent', name)
+  }
+
+  probe(link: string, addresses: readonly string[]) {
+    return this.#call('probe', { link, addresses })
+  }
+
+  announce(link: string, addresses: readonly string[], mac?: string) {
+    return this.#call('announce', { link, addresses, ...(mac !== undefined && { mac }) })
+  }
+
+  holds(namespace: string, link: string) {
+    return this.#call('holds', { namespace, link })
+  }
+
   watch(ring: () => void): void {
     this.#rings.add(ring)
     if (this.#rings.size === 1)

@@ -1,5 +1,7 @@
+import { closeSync, openSync } from 'node:fs'
 import {
   dumpAddresses,
+  dumpLinks,
   dumpRoutes,
   type Route as Found,
   getLink,
@@ -31,6 +33,43 @@ const ROOM = 1 << 16
 function there<T>(namespace: string, work: (socket: Socket) => T): T {
   using socket = open({ protocol: 'route', namespace, receiveBuffer: ROOM })
   return work(socket)
+}
+
+/**
+ * Moves a link of the host into a container's namespace, where it gets the first free name of the prefix, as libnetwork names it,
+ * and furnishes it.
+ */
+export function settle(
+  name: string,
+  { prefix, ...inside }: Inside & { prefix: string },
+): Failure | undefined {
+  let file: number | undefined
+  try {
+    file = openSync(inside.namespace, 'r')
+    using here = open({ protocol: 'route', receiveBuffer: ROOM })
+    here.request(setLink({ name, netNsFd: file }))
+    // The kernel puts the first free number in the place of %d (dev_alloc_name in net/core/dev.c).
+    const found = there(inside.namespace, socket => {
+      const { index } = socket.request(getLink({ name }))
+      socket.request(setLink({ index, name: `${prefix}%d` }))
+      return socket.request(getLink({ index })).name as string
+    })
+    return furnish(found, inside)
+  } catch (error) {
+    return failure(error)
+  } finally {
+    if (file !== undefined) closeSync(file)
+  }
+}
+
+/** Whether a link of the host is in the namespace, by whatever name: its alias tells. */
+export function holds(namespace: string, name: string): boolean {
+  try {
+    return there(namespace, socket => socket.dump(dumpLinks()).some(({ alias }) => alias === name))
+  } catch (error) {
+    if (isAbsent(error)) return false
+    throw error
+  }
 }
 
 /** Gives a link its addresses and routes and brings it up. Our own book vouches that nobody else has them, so nobody is asked. */

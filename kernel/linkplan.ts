@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto'
 import { delLink, type Link, newLink, type Request, setLink } from '@tsnet/netlink'
 import type { LinkRow } from '../core/rows.ts'
+import { createOnParent, hangs } from './lanplan.ts'
 import {
+  LAN_GROUP,
   LINK_ALIAS,
   LINK_GROUP,
   type Marks,
@@ -41,17 +43,20 @@ export function plan(
 ): Plan {
   const there = links.get(row.name)
   const present = there?.group === TRASH_GROUP ? undefined : there
-  if (verb === 'delete') return present ? remove(present) : nothing
+  if (verb === 'delete') return present ? remove(present, row) : nothing
   if (!validLinkName(row.name)) return { code: 'EINVAL', words: `'${row.name}' is no name for a link` }
   const master = row.master === undefined ? undefined : links.get(row.master)
   if (row.master !== undefined && (!master || master.group === TRASH_GROUP)) {
     return { code: 'ENODEV', words: `no such bridge: ${row.master}` }
   }
+  const parent = row.parent === undefined ? undefined : links.get(row.parent)
+  if (row.parent !== undefined && (!parent || parent.group === TRASH_GROUP))
+    return { code: 'ENODEV', words: `no such link: ${row.parent}` }
   if (verb === 'set') return present ? { requests: change(row, present, master?.index) } : absent(row)
   if (verb === 'add' && present) return adopt(row, present)
   if (present && !made(marks(present))) return { code: 'EPERM', words: 'the link is not ours' }
   const clear = there ? [delLink({ index: there.index })] : []
-  return { requests: [...clear, ...create(row, master?.index, namespace)], cleared: clear.length }
+  return { requests: [...clear, ...create(row, (parent ?? master)?.index, namespace)], cleared: clear.length }
 }
 
 const absent = (row: LinkRow): Failure => ({ code: 'ENODEV', words: `no such link: ${row.name}` })
@@ -60,19 +65,29 @@ const absent = (row: LinkRow): Failure => ({ code: 'ENODEV', words: `no such lin
  * Deleting a link takes the kernel 15 to 20 ms, a whole group of links hardly longer: for now it goes down and into the
  * trash group, where no rule and no reader sees it.
  */
-function remove(link: Link): Plan {
+function remove(link: Link, row: LinkRow): Plan {
   switch (ownership(marks(link))) {
     case 'own':
       return { requests: [setLink({ index: link.index, up: false, group: TRASH_GROUP })], trash: true }
     case 'adopted':
       return { requests: [setLink({ index: link.index, group: 0 })] }
     case 'foreign':
+      // Its name was that of a VLAN that we would have made.
+      if (row.type === 'vlan') return nothing
       return { code: 'EPERM', words: `${link.name} is not ours` }
   }
 }
 
+/** The end of a veth that its other end brought along needs nothing but to be up. */
+const isOtherEnd = (row: LinkRow, link: Link) =>
+  row.type === 'veth' && row.peer === undefined && link.kind === 'veth' && made(marks(link))
+
 /** Adding a bridge that is there and not yet ours takes it into use; a link of ours is there already. */
 function adopt(row: LinkRow, link: Link): Plan {
+  if (isOtherEnd(row, link)) {
+    const silent = setLink({ index: link.index, afSpec: { inet6: { addrGenMode: ADDR_GEN_NONE } } })
+    return { requests: [silent, ...change(row, link, undefined)] }
+  }
   if (row.type !== 'bridge' || link.kind !== 'bridge' || link.group === LINK_GROUP) {
     return { code: 'EEXIST', words: `a link named ${row.name} is there` }
   }
@@ -80,9 +95,11 @@ function adopt(row: LinkRow, link: Link): Plan {
   return { requests: [setLink({ index: link.index, group: LINK_GROUP, up: row.up, ...mtu })] }
 }
 
-function create(row: LinkRow, master?: number, namespace?: number): Request<undefined>[] {
-  if (row.type === 'vxlan') return createVxlan(row, master)
-  return row.type === 'bridge' ? createBridge(row) : createVeth(row, master, namespace)
+/** `above` is the bridge that it becomes a port of, or the parent that it hangs on. */
+function create(row: LinkRow, above?: number, namespace?: number): Request<undefined>[] {
+  if (hangs(row)) return createOnParent(row, above as number)
+  if (row.type === 'vxlan') return createVxlan(row, above)
+  return row.type === 'bridge' ? createBridge(row) : createVeth(row, above, namespace)
 }
 
 /**
@@ -111,13 +128,17 @@ function bridgeMac(name: string): string {
   return ['02', ...(hash.match(/../g) as string[])].join(':')
 }
 
+/** A pair that stands for a parent has no part in what the rules for our bridges match. */
+const groupOf = (row: Pick<LinkRow, 'name' | 'type'>) =>
+  hangs(row) || /^ts[pq]-/.test(row.name) ? LAN_GROUP : LINK_GROUP
+
 /** IFLA_AF_SPEC and settings of a port can't be given at birth (rtnl_newlink_create), and must precede the way up. */
 function createVeth(
   { name, mtu, mac, up, peer, ...row }: LinkRow,
   master?: number,
   namespace?: number,
 ): Request<undefined>[] {
-  const both = { group: LINK_GROUP, ...(mtu === undefined ? {} : { mtu }) }
+  const both = { group: groupOf({ name, type: row.type }), ...(mtu === undefined ? {} : { mtu }) }
   const other = peer && {
     name: peer.name,
     ...both,
@@ -198,7 +219,7 @@ function change(row: LinkRow, { index }: Link, master: number | undefined): Requ
   return [
     setLink({
       index,
-      group: LINK_GROUP,
+      group: groupOf(row),
       ...(row.mtu === undefined ? {} : { mtu: row.mtu }),
       ...(row.mac === undefined ? {} : { address: row.mac }),
       ...(master === undefined ? {} : { master }),

@@ -1,7 +1,8 @@
 import { closeSync, openSync } from 'node:fs'
-import { dumpLinks, getLink, type Link, NetlinkError, type Socket } from '@tsnet/netlink'
+import { delLink, dumpLinks, getLink, type Link, NetlinkError, type Socket } from '@tsnet/netlink'
 import type { LinkRow, Row } from '../core/rows.ts'
-import { furnish } from './inside.ts'
+import { furnish, settle } from './inside.ts'
+import { explained, hangs, lanFields, mayWaitForTrash } from './lanplan.ts'
 import { DF_INHERIT, marks, type Plan, plan } from './linkplan.ts'
 import { containerEnd, ENGINE_BRIDGE, ownership, TRASH_GROUP, validLinkName } from './names.ts'
 import { about, type Ordered, type Placed } from './order.ts'
@@ -13,6 +14,9 @@ export class Links implements Room {
   readonly #trashed: (count: number) => void
   /** Names of links that went into the trash and whose announcement is still to come. */
   readonly #departing = new Set<string>()
+
+  /** Numbers of the links that others are to hang on, by name; 0 for one that isn't there. */
+  readonly #parents = new Map<string, number>()
 
   /** `trashed` hears how many links wait to be deleted: newly put there, or found. */
   constructor(socket: Socket, trashed: (count: number) => void) {
@@ -28,9 +32,14 @@ export class Links implements Room {
   present(rows: readonly Row[], owned: boolean): { row: LinkRow; link: Link }[] {
     const asked = new Set(rows.flatMap(row => (row.kind === 'link' ? row.name : [])))
     const links = owned ? this.#dump() : this.#look(asked)
-    const shown = [...links.values()].filter(link => visible(link, asked))
-    const masters = this.#names(shown, links)
-    return shown.map(link => ({ link, row: toRow(link, masters) }))
+    if (owned) this.#parents.clear()
+    for (const row of rows)
+      if (row.kind === 'link' && row.parent !== undefined)
+        this.#parents.set(row.parent, links.get(row.parent)?.index ?? this.#parents.get(row.parent) ?? 0)
+    const vlans = new Set(rows.flatMap(row => (row.kind === 'link' && row.type === 'vlan' ? row.name : [])))
+    const shown = [...links.values()].filter(link => visible(link, asked) || vlans.has(link.name ?? ''))
+    const above = this.#names(shown, links)
+    return shown.map(link => ({ link, row: toRow(link, above) }))
   }
 
   /** Numbers of links by name, whoever made them. */
@@ -46,6 +55,18 @@ export class Links implements Room {
   /** Its way into the trash was announced. */
   departed(name: string): void {
     this.#departing.delete(name)
+  }
+
+  /** Whether somebody made or took away a link that others are to hang on. */
+  isParentAnew({ name = '', index }: Link, there: boolean): boolean {
+    if (!this.#parents.has(name) || this.#parents.get(name) === (there ? index : 0)) return false
+    this.#parents.set(name, there ? index : 0)
+    return true
+  }
+
+  /** Whether others are to hang on the link of this number. */
+  isParent(index: number): boolean {
+    return [...this.#parents.values()].includes(index)
   }
 
   /** Whether the link of this number is ours, and not on its way out. */
@@ -69,20 +90,43 @@ export class Links implements Room {
   /** Steps of which none needs a link that another one makes or deletes. */
   #together(steps: Placed<LinkRow>[], report: Report): void {
     const names = steps.flatMap(({ step: { row } }) =>
-      [row.name, row.master ?? [], otherEnd(row) ?? []].flat(),
+      [row.name, row.master ?? [], row.parent ?? [], otherEnd(row) ?? []].flat(),
     )
     const links = this.#look(new Set(names), true)
     const plans: Planned[] = steps.map(({ step }) => planned(step, links))
     const requests = plans.flatMap(plan => ('requests' in plan ? plan.requests : []))
     const outcomes = this.#socket.batch(requests)
+    this.#again(steps, plans, outcomes)
     for (const { namespace } of plans) if (namespace !== undefined) closeSync(namespace)
     for (const [i, plan] of plans.entries()) {
       const { at, step } = steps[i] as Placed<LinkRow>
-      report(at, 'requests' in plan ? (outcome(plan, outcomes) ?? furnished(step)) : plan)
+      report(at, 'requests' in plan ? (refused(step, outcome(plan, outcomes)) ?? furnished(step)) : plan)
     }
     const trashed = steps.filter((_, i) => 'trash' in (plans[i] as Plan))
     for (const { step } of trashed) this.#departing.add(step.row.name)
     if (trashed.length > 0) this.#trashed(trashed.length)
+  }
+
+  /** What a link in the trash may have stood in the way of, once more without it. */
+  #again(
+    steps: readonly Placed<LinkRow>[],
+    plans: readonly Planned[],
+    outcomes: (undefined | NetlinkError)[],
+  ): void {
+    let at = 0
+    let emptied = false
+    for (const [i, plan] of plans.entries()) {
+      if (!('requests' in plan)) continue
+      const { requests } = plan
+      const error = outcomes.slice(at, at + requests.length).find(each => each instanceof NetlinkError)
+      const { row, verb } = (steps[i] as Placed<LinkRow>).step
+      if (error && verb !== 'delete' && hangs(row) && mayWaitForTrash(error)) {
+        if (!emptied) this.#socket.batch([delLink({ group: TRASH_GROUP })])
+        emptied = true
+        outcomes.splice(at, requests.length, ...this.#socket.batch(requests))
+      }
+      at += requests.length
+    }
   }
 
   #look(names: ReadonlySet<string>, trash = false): Map<string, Link> {
@@ -102,10 +146,14 @@ export class Links implements Room {
     return new Map(links.flatMap(link => (link.group === TRASH_GROUP ? [] : [[link.name ?? '', link]])))
   }
 
-  /** Names of the bridges that these links are ports of. */
+  /** Names of what these links are ports of or hang on. */
   #names(links: readonly Link[], known: ReadonlyMap<string, Link>): Map<number, string> {
     const names = new Map([...known.values()].map(link => [link.index, link.name ?? '']))
-    const unknown = [...new Set(links.flatMap(link => link.master ?? []))].filter(index => !names.has(index))
+    const above = links.flatMap(({ master, link, kind }) => [
+      master ?? [],
+      kind && hangs({ type: kind as LinkRow['type'] }) ? (link ?? []) : [],
+    ])
+    const unknown = [...new Set(above.flat())].filter(index => !names.has(index))
     for (const link of this.#socket.batch(unknown.map(index => getLink({ index })))) {
       if (isLink(link) && link.group !== TRASH_GROUP) names.set(link.index, link.name ?? '')
     }
@@ -129,8 +177,13 @@ function planned(step: Placed<LinkRow>['step'], links: ReadonlyMap<string, Link>
 
 const isBirth = ({ verb }: Placed['step']) => verb === 'add' || verb === 'replace'
 
+function refused({ row, verb }: Placed<LinkRow>['step'], failure: Failure | undefined): Failure | undefined {
+  return failure && verb !== 'delete' && hangs(row) ? explained(row, failure) : failure
+}
+
 function furnished(step: Placed<LinkRow>['step']): Failure | undefined {
-  const { peer } = step.row
+  const { peer, inside, name } = step.row
+  if (isBirth(step) && inside) return settle(name, inside)
   return isBirth(step) && peer?.inside ? furnish(peer.name, peer.inside) : undefined
 }
 
@@ -143,7 +196,11 @@ const isLink = (answer: Link | NetlinkError): answer is Link => !(answer instanc
 function independent(steps: readonly Placed<LinkRow>[]): number {
   const touched = new Set<string>()
   const count = steps.findIndex(({ step: { row } }) => {
-    const clash = touched.has(row.name) || touched.has(row.master ?? '') || touched.has(otherEnd(row) ?? '')
+    const clash =
+      touched.has(row.name) ||
+      touched.has(row.master ?? '') ||
+      touched.has(row.parent ?? '') ||
+      touched.has(otherEnd(row) ?? '')
     for (const name of [row.name, otherEnd(row) ?? row.name]) touched.add(name)
     return clash
   })
@@ -156,9 +213,9 @@ function visible(link: Link, asked: ReadonlySet<string>): boolean {
   return ownership(marks(link)) !== 'foreign' && (asked.has(name) || !containerEnd(name))
 }
 
-function toRow(link: Link, masters: ReadonlyMap<number, string>): LinkRow {
+function toRow(link: Link, above: ReadonlyMap<number, string>): LinkRow {
   const { name = '', mtu = 0, address = '', up } = link
-  const master = link.master === undefined ? undefined : masters.get(link.master)
+  const master = link.master === undefined ? undefined : above.get(link.master)
   const port = { hairpin: link.port?.hairpin === 1, isolated: link.port?.isolated === 1 }
   const tunnel = link.kind === 'vxlan' ? tunnelFields(link) : {}
   return {
@@ -170,7 +227,8 @@ function toRow(link: Link, masters: ReadonlyMap<number, string>): LinkRow {
     mac: address,
     ...(master === undefined ? {} : { master, ...port }),
     ...tunnel,
-    ...(ownership(marks(link)) === 'adopted' ? { adopted: true } : {}),
+    ...lanFields(link, above),
+    ...(ownership(marks(link)) !== 'own' ? { adopted: true } : {}),
   }
 }
 

@@ -1,5 +1,5 @@
 import { open, type Socket } from '@tsnet/netlink'
-import type { Facts, Furnished } from '../core/faces.ts'
+import type { Claim, Facts, Furnished, Parent } from '../core/faces.ts'
 import { stepLine } from '../core/lines.ts'
 import type { Row, Step } from '../core/rows.ts'
 import { Accepts } from './accepts.ts'
@@ -9,6 +9,7 @@ import { Fdb } from './fdb.ts'
 import { forget, type Moved } from './flows.ts'
 import { Generations } from './generations.ts'
 import { look, retire } from './inside.ts'
+import { announce, parentFacts, probe } from './lan.ts'
 import { Links } from './links.ts'
 import { Neighbours } from './neighbours.ts'
 import { about, type Ordered, ordered, takeDeletedElements } from './order.ts'
@@ -136,6 +137,18 @@ export class Linux {
 
   retire(namespace: string, link: string, mac?: string): void {
     retire(namespace, link, mac)
+  }
+
+  parent(name: string): Parent | undefined {
+    return parentFacts(this.#route, name)
+  }
+
+  probe(link: string, addresses: readonly string[]): Promise<Claim | undefined> {
+    return probe(this.#route, link, addresses)
+  }
+
+  announce(link: string, addresses: readonly string[], mac?: string): void {
+    announce(this.#route, link, addresses, mac)
   }
 
   /** Rings for what others do to ours and to the firewalls beside us, until closed. */

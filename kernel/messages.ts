@@ -1,4 +1,4 @@
-import type { Facts, Furnished, VirtualService } from '../core/faces.ts'
+import type { Claim, Facts, Furnished, Parent, VirtualService } from '../core/faces.ts'
 import type { Row, Step } from '../core/rows.ts'
 import type { Result } from './linux.ts'
 
@@ -10,6 +10,10 @@ export type Calls = {
   look: { argument: { namespace: string; link: string }; answer: Furnished | undefined }
   retire: { argument: { namespace: string; link: string; mac?: string }; answer: undefined }
   balance: { argument: { namespace: string; services: readonly VirtualService[] }; answer: undefined }
+  parent: { argument: string; answer: Parent | undefined }
+  probe: { argument: { link: string; addresses: readonly string[] }; answer: Claim | undefined }
+  announce: { argument: { link: string; addresses: readonly string[]; mac?: string }; answer: undefined }
+  holds: { argument: { namespace: string; link: string }; answer: boolean }
   watch: { argument: undefined; answer: undefined }
   close: { argument: undefined; answer: undefined }
 }

@@ -1,14 +1,18 @@
 import {
+  type Address,
   delRoute,
+  dumpAddresses,
   dumpRoutes,
   getLink,
   NetlinkError,
   type Request,
   type Route,
+  RT_SCOPE,
   RTNH_F,
   replaceRoute,
   type Socket,
 } from '@tsnet/netlink'
+import { contains, host, network } from '../core/addresses.ts'
 import type { RouteRow, Row } from '../core/rows.ts'
 import type { Links } from './links.ts'
 import { ADDRESS_PROTO } from './names.ts'
@@ -34,10 +38,26 @@ export class Routes implements Room {
       this.#socket.dump(dumpRoutes({ family, protocol: ADDRESS_PROTO })),
     )
     const names = this.#names(found)
+    const sources = this.#sources(rows)
     return found
       .filter(({ protocol }) => protocol === ADDRESS_PROTO)
       .map(route => toRow(route, names))
       .filter(({ to }) => owned || asked.has(to))
+      .map(row => withSource(row, sources))
+  }
+
+  /** By destination, the address that a link gives it as its source. */
+  #sources(rows: readonly Row[]): Sources {
+    const asking = rows.flatMap(row => (row.kind === 'route' && row.srcOf !== undefined ? row : []))
+    if (asking.length === 0) return new Map()
+    const indexes = this.#links.indexes(new Set(asking.map(row => row.srcOf as string)))
+    const all = this.#socket.dump(dumpAddresses())
+    return new Map(
+      asking.map(({ to, srcOf = '' }) => {
+        const own = all.filter(each => each.index === indexes.get(srcOf) && each.scope === RT_SCOPE.UNIVERSE)
+        return [to, { srcOf, address: nearest(own, host(to)) }]
+      }),
+    )
   }
 
   #names(routes: readonly Route[]): Map<number, string> {
@@ -57,7 +77,8 @@ export class Routes implements Room {
       report(at, { code: 'ENODEV', words: `no such link: ${row.link}` })
       return false
     })
-    const outcomes = this.#socket.batch(ready.map(({ step }) => request(step, indexes)))
+    const sources = this.#sources(ready.map(({ step }) => step.row))
+    const outcomes = this.#socket.batch(ready.map(({ step }) => request(step, indexes, sources)))
     ready.forEach(({ at, step: { verb } }, i) => {
       const error = outcomes[i] instanceof NetlinkError ? outcomes[i] : undefined
       report(at, error && !(verb === 'delete' && error.code === 'ESRCH') ? failure(error) : undefined)
@@ -65,26 +86,47 @@ export class Routes implements Room {
   }
 }
 
+type Sources = ReadonlyMap<string, { srcOf: string; address: string | undefined }>
+
+/** Of a link's addresses the one that is in a subnet with another, else the first of that family. */
+function nearest(addresses: readonly Address[], to: string): string | undefined {
+  const same = addresses
+    .map(({ local, address = '', prefixLength }) => ({ own: local ?? address, prefixLength }))
+    .filter(({ own }) => own.includes(':') === to.includes(':'))
+  const near = same.find(({ own, prefixLength }) => contains(network(`${own}/${prefixLength}`), to))
+  return (near ?? same[0])?.own
+}
+
+/** A source that is what it should be at the moment shows whose it is. */
+function withSource({ src, ...row }: RouteRow, sources: Sources): RouteRow {
+  const wanted = sources.get(row.to)
+  if (wanted && wanted.address === src) return { ...row, srcOf: wanted.srcOf }
+  return src === undefined ? row : { ...row, src }
+}
+
 /** The gateway is taken to be on the link, though no address says so. */
 function request(
   { verb, row: { to, link, via, src } }: Placed<RouteRow>['step'],
   indexes: ReadonlyMap<string, number>,
+  sources: Sources,
 ): Request<undefined> {
   if (verb === 'delete') return delRoute({ to, protocol: ADDRESS_PROTO })
   const oif = indexes.get(link) as number
-  const source = src === undefined ? {} : { prefsrc: src }
-  return replaceRoute({ to, oif, gateway: via, flags: RTNH_F.ONLINK, protocol: ADDRESS_PROTO, ...source })
+  const own = src ?? sources.get(to)?.address
+  const source = own === undefined ? {} : { prefsrc: own }
+  const way = via === undefined ? {} : { gateway: via, flags: RTNH_F.ONLINK }
+  return replaceRoute({ to, oif, ...way, protocol: ADDRESS_PROTO, ...source })
 }
 
 function toRow(
-  { dst = '', dstLength, oif = 0, gateway = '', prefsrc }: Route,
+  { dst = '', dstLength, oif = 0, gateway, prefsrc }: Route,
   names: ReadonlyMap<number, string>,
 ): RouteRow {
   return {
     kind: 'route',
     to: `${dst}/${dstLength}`,
     link: names.get(oif) ?? '',
-    via: gateway,
+    ...(gateway !== undefined && { via: gateway }),
     ...(prefsrc !== undefined && { src: prefsrc }),
   }
 }

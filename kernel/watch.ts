@@ -26,11 +26,11 @@ import type { Generations } from './generations.ts'
 import { legacyFilter } from './iptables.ts'
 import { marks } from './linkplan.ts'
 import type { Links } from './links.ts'
-import { containerEnd, ENGINE_BRIDGE, LINK_GROUP, made, TABLE, TRASH_GROUP } from './names.ts'
+import { ENGINE_BRIDGE, LAN_GROUP, LINK_GROUP, made, passes, TABLE, TRASH_GROUP } from './names.ts'
 import type { Neighbours } from './neighbours.ts'
 
 /** rtnetlink's messages (linux/rtnetlink.h). */
-const RTM = { NEWLINK: 16, DELLINK: 17, DELADDR: 21, NEWNEIGH: 28, DELNEIGH: 29 }
+const RTM = { NEWLINK: 16, DELLINK: 17, NEWADDR: 20, DELADDR: 21, NEWNEIGH: 28, DELNEIGH: 29 }
 /** Families of what RTM_NEWNEIGH tells of. */
 const AF_BRIDGE = 7
 
@@ -115,12 +115,14 @@ export class Watch {
     if (type === RTM.NEWLINK || type === RTM.DELLINK)
       this.#hearLink(readLink(bytes, from, to), type === RTM.NEWLINK)
     if (type === RTM.DELADDR) this.#hearAddress(readAddress(bytes, from, to))
+    if (type === RTM.NEWADDR || type === RTM.DELADDR) this.#hearParentAddress(readAddress(bytes, from, to))
   }
 
   /** What matters is how a link is once it is left alone: a step may be half done. */
   #hearLink(link: Link, there: boolean): void {
     const { name = '', family } = link
-    if (family !== AF_UNSPEC || containerEnd(name)) return
+    if (family !== AF_UNSPEC || passes(name)) return
+    if (this.#rooms.links.isParentAnew(link, there)) this.#ring()
     if (ENGINE_BRIDGE.test(name)) this.#hearEngineBridge(name, there)
     else if (link.group === TRASH_GROUP) this.#pardon(name)
     else if (link.group === LINK_GROUP || made(marks(link))) this.#suspect(name, there && wholesome(link))
@@ -153,6 +155,11 @@ export class Watch {
   #hearAddress(address: Address): void {
     if (this.#rooms.addresses.removed(address)) return
     if (this.#rooms.links.isOurs(address.index)) this.#ring()
+  }
+
+  /** The host speaks to containers there by its address on their parent. */
+  #hearParentAddress({ index }: Address): void {
+    if (this.#rooms.links.isParent(index)) this.#ring()
   }
 
   /** An entry of ours that isn't what we know it to be, on a link that is still there: those of a link that goes go with it. */
@@ -199,6 +206,7 @@ export class Watch {
 
 /** Up, in our group, and a port of a bridge where it should be. */
 function wholesome({ up, group, kind, master }: Link): boolean {
+  if (group === LAN_GROUP) return up
   return up && group === LINK_GROUP && (kind !== 'veth' || master !== undefined)
 }
 

@@ -1,6 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { enterNamespace } from '@tsnet/netlink'
 import { balance } from './balance.ts'
+import { holds } from './inside.ts'
 import { Linux } from './linux.ts'
 import type { Call, Message, WorkerData } from './messages.ts'
 
@@ -27,6 +28,14 @@ function answer(call: Call): unknown {
       return linux.retire(call.argument.namespace, call.argument.link, call.argument.mac)
     case 'balance':
       return balance(call.argument.namespace, home, call.argument.services)
+    case 'parent':
+      return linux.parent(call.argument)
+    case 'probe':
+      return linux.probe(call.argument.link, call.argument.addresses)
+    case 'announce':
+      return linux.announce(call.argument.link, call.argument.addresses, call.argument.mac)
+    case 'holds':
+      return holds(call.argument.namespace, call.argument.link)
     case 'watch':
       return linux.watch(() => post({ about: 'ring' }))
     case 'close':

@@ -1,4 +1,4 @@
-import type { Furnished, VirtualService } from '../core/faces.ts'
+import type { Furnished, Parent, VirtualService } from '../core/faces.ts'
 import type {
   AcceptRow,
   ChainRow,
@@ -38,11 +38,17 @@ export class World {
   /** Links in containers' namespaces by path and name, each with the host's link that it is the other end of. */
   readonly balanced = new Map<string, readonly VirtualService[]>()
   readonly insides = new Map<string, { host: string; furnished: Furnished }>()
+  /** Who on the LAN behind a link has an address, by link and address. */
+  readonly neighboursOn = new Map<string, string>()
+  /** What that LAN was told, likewise. */
+  readonly announced = new Map<string, string>()
   /** Whether the kernel has bpf(2). */
   bpf = true
   /** Backends whose filter table is there. */
   possible: AcceptRow[] = []
   readonly rings = new Set<() => void>()
+  /** Links that were moved into a container's namespace. */
+  readonly moved = new Map<string, LinkRow>()
 
   ring(): void {
     for (const ring of this.rings) ring()
@@ -78,10 +84,64 @@ export class World {
     this.insides.set(at, { host, furnished: { mac, mtu, up: true, addresses, routes } })
   }
 
+  parent(name: string): Parent | undefined {
+    const link = this.links.get(name)
+    if (!link) return undefined
+    const { mtu = 1500, master } = link.row
+    return {
+      loopback: name === 'lo',
+      mtu,
+      ...(master !== undefined && { master }),
+      children: this.#children(name).flatMap(({ type, mode = '' }) =>
+        type === 'macvlan' || type === 'ipvlan' ? { type, mode } : [],
+      ),
+      addresses: [...this.addresses.values()]
+        .filter(each => each.link === name)
+        .map(({ address }) => address.replace(/\/.*/, '')),
+    }
+  }
+
+  /** Rows of the links that hang on one, wherever they are. */
+  #children(parent: string): LinkRow[] {
+    const all = [...[...this.links.values()].map(each => each.row), ...this.moved.values()]
+    return all.filter(row => row.parent === parent)
+  }
+
+  /** As Linux: one handler of frames a link, which a bridge has as well; one mode for all ipvlans of a parent. */
+  checkParent({ parent = '', type, mode }: LinkRow): void {
+    const link = this.links.get(parent)
+    if (!link) fail('ENODEV', `no such link: ${parent}`)
+    if (type === 'vlan') return
+    const others = this.#children(parent).filter(each => each.type !== 'vlan')
+    if (link?.row.master !== undefined || others.some(each => each.type !== type))
+      fail('EBUSY', `${parent} can't carry it`)
+    if (others.length > 0 && (mode === 'passthru' || others.some(each => each.mode === 'passthru')))
+      fail('EINVAL', `${parent} can't carry it`)
+  }
+
+  /** Puts a link into a container's namespace, under the first free name. */
+  move(host: string, inside: NonNullable<LinkRow['inside']>, row: LinkRow, parent: string): void {
+    const { namespace, prefix, addresses, routes } = inside
+    let number = 0
+    while (this.insides.has(`${namespace} ${prefix}${number}`)) number++
+    const { mac = '', mtu = 1500 } = row
+    this.insides.set(`${namespace} ${prefix}${number}`, {
+      host,
+      furnished: { mac, mtu, up: true, addresses, routes },
+    })
+    this.moved.set(host, { ...row, parent })
+  }
+
   /** A tunnel that leaves its bridge leaves that bridge's entries behind it. */
   #free(port: FakeLink): void {
     port.row = portOf(port.row, undefined)
     for (const [at, row] of this.fdb) if (row.link === port.row.name) this.fdb.set(at, { ...row, to: '' })
+  }
+
+  #dropMoved(name: string): void {
+    this.moved.delete(name)
+    for (const [at, { host }] of this.insides) if (host === name) this.insides.delete(at)
+    this.drop(name)
   }
 
   drop(name: string): void {
@@ -95,6 +155,7 @@ export class World {
     this.shortcuts.delete(name)
     for (const port of this.links.values()) if (port.row.master === name) this.#free(port)
     if (link.peer) this.drop(link.peer)
+    for (const { name: child } of this.#children(name)) this.#dropMoved(child)
     for (const [at, { host }] of this.insides) if (host === name) this.insides.delete(at)
   }
 }

@@ -225,7 +225,7 @@ function sandbox(network: Network, endpoint: Endpoint): Sandbox {
 }
 
 /** The gateway of the subnet that the address is in; Docker's auxiliary names choose another one. */
-function gatewayFor(
+export function gatewayFor(
   network: Network,
   address: string | undefined,
   subnets: Subnet[],

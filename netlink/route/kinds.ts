@@ -63,6 +63,26 @@ export const macvlanSet = attributes({
   bcQueueLenUsed: attribute(8, 'IFLA_MACVLAN_BC_QUEUE_LEN_USED', u32),
 })
 
+/** `mode` as enum ipvlan_mode: 0 l2, 1 l3, 2 l3s. `flags`: 1 private, 2 vepa, none of them bridge (linux/if_link.h). */
+export const ipvlanSet = attributes({
+  mode: attribute(1, 'IFLA_IPVLAN_MODE', u16),
+  flags: attribute(2, 'IFLA_IPVLAN_FLAGS', u16),
+})
+
+/** Which of `flags` are meant is said by `mask` (struct ifla_vlan_flags). */
+const vlanFlags = pair(u32, u32)
+/** From a priority to another, the host's and the tag's (struct ifla_vlan_qos_mapping). */
+const priorities = pair(u32, u32)
+
+/** `protocol` is the EtherType of the tag, 0x8100 for 802.1Q and 0x88a8 for 802.1ad. */
+export const vlanSet = attributes({
+  id: attribute(1, 'IFLA_VLAN_ID', u16),
+  flags: attribute(2, 'IFLA_VLAN_FLAGS', vlanFlags),
+  egressQos: attribute(3, 'IFLA_VLAN_EGRESS_QOS', list(1, priorities)),
+  ingressQos: attribute(4, 'IFLA_VLAN_INGRESS_QOS', list(1, priorities)),
+  protocol: attribute(5, 'IFLA_VLAN_PROTOCOL', be16),
+})
+
 /** The other end: a link of its own, with a head of its own. */
 const peer: Codec<PlainLink> = { write: plainLinkBody.write, read: plainLinkBody.read }
 

@@ -1,10 +1,17 @@
 import { type AttributeSet, attribute, attributes, type Table, type ValuesOf } from '../attributes.ts'
 import { bare, type Codec, raw } from '../codec.ts'
 import { bridgePortSet, bridgeSet } from './bridge.ts'
-import { macvlanSet, vethSet, vxlanSet } from './kinds.ts'
+import { ipvlanSet, macvlanSet, vethSet, vlanSet, vxlanSet } from './kinds.ts'
 
 /** Kinds whose own settings are known here. */
-const kinds = { bridge: bridgeSet, veth: vethSet, macvlan: macvlanSet, vxlan: vxlanSet }
+const kinds = {
+  bridge: bridgeSet,
+  veth: vethSet,
+  macvlan: macvlanSet,
+  ipvlan: ipvlanSet,
+  vlan: vlanSet,
+  vxlan: vxlanSet,
+}
 
 /** Kinds that are made without settings of their own. */
 const plainKinds = ['dummy', 'ifb'] as const

@@ -3,7 +3,8 @@ import { rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { changes, type Snapshot, snapshot } from '../bed/snapshot.ts'
-import { eventually, until } from '../bed/until.ts'
+import { eventually } from '../bed/until.ts'
+import { again } from './again.ts'
 import { during, pinging, progress, streaming } from './flows.ts'
 import { type Bed, type Container, driver, onDocker, pings, who } from './support.ts'
 
@@ -175,24 +176,6 @@ async function works(bed: Bed, ann: Container, bob: Container): Promise<void> {
   assert.match((await who(bob, 'ann')) ?? '', /^ann /)
   assert.match((await who(ann, 'bob')) ?? '', /^bob /)
   assert(await pings(ann, bed.outside.far4))
-}
-
-/** Does something that containers don't survive, and waits until Docker has started them again. */
-async function again(containers: readonly Container[], work: () => Promise<void>): Promise<void> {
-  const started = async (one: Container) => (await one.inspect()).State.StartedAt
-  const before = await Promise.all(containers.map(started))
-  await work()
-  for (const [index, one] of containers.entries()) {
-    await until(
-      `${one.name} to be started again`,
-      async () => {
-        const { State } = await one.inspect()
-        return State.Running && !State.Restarting && State.Pid > 0 && State.StartedAt !== before[index]
-      },
-      { deadline: 60_000 },
-    )
-    await one.serves()
-  }
 }
 
 /** In tsnetd's place, something that fails whatever it is asked, so that Docker needn't be waited for. */

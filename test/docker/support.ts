@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import type { ContainerCreateOptions, NetworkCreateOptions } from 'dockerode'
 import type { EngineName } from '../bed/engines.ts'
 import { type Host, type HostSettings, image, startHost } from '../bed/host.ts'
+import { inNamespace } from '../bed/namespace.ts'
 import { changes, type Snapshot, snapshot } from '../bed/snapshot.ts'
 import { eventually, until } from '../bed/until.ts'
 import { type Outside, type Wire, wire } from '../bed/wire.ts'
@@ -188,6 +189,11 @@ export class Bed {
     const { stdout } = await from.attempt(client)
     await server
     return plainAddress(stdout.trim())
+  }
+
+  /** Gives the machine outside a link of the host. */
+  async plugOutside(namespace: string, link: string): Promise<void> {
+    await inNamespace(this.host.namespace, 'ip', 'link', 'set', link, 'netns', namespace)
   }
 
   /** While the machine outside sends packets for a subnet by way of the host, as a hostile neighbour would. */

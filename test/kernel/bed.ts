@@ -11,6 +11,31 @@ export function obstacle(): string | undefined {
     : 'live kernel tests need root, for they make network namespaces'
 }
 
+const lacking = new Map<string, string | undefined>()
+
+function lacks(type: string): string | undefined {
+  if (!lacking.has(type)) lacking.set(type, tried(type))
+  return lacking.get(type)
+}
+
+/** Whether the kernel makes a link of a type is only known by trying. */
+function tried(type: string): string | undefined {
+  const name = `ts-test-kernel-${process.pid}-try`
+  const args = type === 'vlan' ? ['id', '9'] : []
+  const script = `ip link add v0 type bridge && ip link add link v0 name v1 type ${type} ${args.join(' ')}`
+  execFileSync('ip', ['netns', 'add', name])
+  try {
+    execFileSync('ip', ['netns', 'exec', name, 'sh', '-c', script], { stdio: 'pipe' })
+    return undefined
+  } catch (error) {
+    const { stderr } = error as { stderr?: Buffer }
+    if (!/Unknown device type/.test(String(stderr))) throw error
+    return `this kernel has no ${type} links`
+  } finally {
+    execFileSync('ip', ['netns', 'del', name])
+  }
+}
+
 export type LiveBed = Bed & {
   path: string
   /** Runs a program in the namespace and answers what it printed. */
@@ -28,6 +53,8 @@ export async function liveBed(): Promise<LiveBed> {
   const run = (program: string, ...args: string[]) =>
     execFileSync('ip', ['netns', 'exec', name, program, ...args], { encoding: 'utf8', stdio: 'pipe' })
   const link = (...args: string[]) => run('ip', 'link', ...args)
+  const beyond = (program: string, ...args: string[]) =>
+    execFileSync('ip', ['netns', 'exec', `${name}-l`, program, ...args], { encoding: 'utf8', stdio: 'pipe' })
   link('set', 'lo', 'up')
   return {
     path,
@@ -46,12 +73,40 @@ export async function liveBed(): Promise<LiveBed> {
       return group !== undefined && !group.includes('group 29812')
     },
     container: async () => {
-      if (containers.length === 0) {
+      if (!containers.includes(`${name}-c`)) {
         containers.push(`${name}-c`)
         execFileSync('ip', ['netns', 'add', `${name}-c`])
       }
       return `${path}-c`
     },
+    neighbour: async address => {
+      if (!containers.includes(`${name}-l`)) {
+        containers.push(`${name}-l`)
+        execFileSync('ip', ['netns', 'add', `${name}-l`])
+        link('add', 'lan0', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', `${name}-l`)
+        link('set', 'lan0', 'up')
+        beyond('ip', 'link', 'set', 'eth0', 'up')
+        // An address that nobody has asked for is learnt from what the LAN is told, too.
+        beyond(
+          'sysctl',
+          '-qw',
+          'net.ipv4.conf.eth0.arp_accept=1',
+          'net.ipv6.conf.eth0.accept_untracked_na=1',
+          'net.ipv6.conf.eth0.forwarding=1',
+        )
+      }
+      beyond('ip', 'address', 'add', address, 'dev', 'eth0', ...(address.includes(':') ? ['nodad'] : []))
+      return beyond('cat', '/sys/class/net/eth0/address').trim()
+    },
+    heard: async address => {
+      for (let i = 0; i < 40; i++) {
+        const [, mac] = /lladdr (\S+)/.exec(beyond('ip', 'neigh', 'show', address)) ?? []
+        if (mac !== undefined) return mac
+        await new Promise(done => setTimeout(done, 25))
+      }
+      return undefined
+    },
+    lacks,
     firewalls: async () => {
       for (const program of ['iptables-legacy', 'ip6tables-legacy']) run(program, '-L', 'FORWARD')
       for (const program of ['iptables-nft', 'ip6tables-nft']) run(program, '-P', 'FORWARD', 'ACCEPT')

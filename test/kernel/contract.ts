@@ -30,6 +30,12 @@ export type Bed = {
   hasLink(name: string): Promise<boolean>
   /** Path of another namespace, a container's. */
   container(): Promise<string>
+  /** A machine with this address on the LAN behind link `lan0`, which comes with the first one. Answers its MAC. */
+  neighbour(address: string): Promise<string>
+  /** What that LAN was told of an address since `neighbour`: its MAC. */
+  heard(address: string): Promise<string | undefined>
+  /** Why this kernel can't make links of a type; undefined when it can. */
+  lacks(type: LinkRow['type']): string | undefined
   /** Brings up somebody else's FORWARD chains, one of each kind. */
   firewalls(): Promise<void>
   dispose(): Promise<void>

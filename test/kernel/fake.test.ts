@@ -2,29 +2,39 @@ import assert from 'node:assert/strict'
 import type { AcceptRow } from '../../core/rows.ts'
 import { FakeKernel, World } from '../../kernel/fake.ts'
 import { adds, bridge, port, suite } from './contract.ts'
+import { lanSuite } from './lancontract.ts'
 
 const possible = (['legacy', 'nft'] as const).flatMap(backend =>
   (['ipv4', 'ipv6'] as const).map((family): AcceptRow => ({ kind: 'accept', backend, family })),
 )
 
-suite('fake', async () => {
+const bed = async () => {
   const world = new World()
   const link = (name: string, type: 'bridge' | 'veth') =>
     world.foreign({ kind: 'link', name, type, up: true })
   return {
     open: async () => new FakeKernel(world),
-    lose: async name => world.lose(name),
+    lose: async (name: string) => world.lose(name),
     flush: async () => world.flush(),
-    foreignBridge: async name => link(name, 'bridge'),
-    foreignVeth: async name => link(name, 'veth'),
-    foreignAddress: async (link, address) =>
+    foreignBridge: async (name: string) => link(name, 'bridge'),
+    foreignVeth: async (name: string) => link(name, 'veth'),
+    foreignAddress: async (link: string, address: string) =>
       void world.addresses.set(`address ${link} ${address}`, { link, address, ours: false }),
-    hasLink: async name => world.links.has(name),
+    hasLink: async (name: string) => world.links.has(name),
     container: async () => '/run/netns/container',
+    neighbour: async (address: string) => {
+      if (!world.links.has('lan0')) link('lan0', 'veth')
+      world.neighboursOn.set(`lan0 ${address.replace(/\/.*/, '')}`, '02:00:00:00:00:99')
+      return '02:00:00:00:00:99'
+    },
+    heard: async (address: string) => world.announced.get(`lan0 ${address}`),
+    lacks: () => undefined,
     firewalls: async () => void world.possible.push(...possible),
     dispose: async () => {},
   }
-})
+}
+suite('fake', bed)
+lanSuite('fake', bed)
 
 describe('fake kernel', () => {
   it('prints itself and what was done to it', async () => {

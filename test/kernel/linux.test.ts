@@ -1,6 +1,10 @@
 import { liveBed, obstacle } from './bed.ts'
 import { suite } from './contract.ts'
+import { lanSuite } from './lancontract.ts'
 
 const reason = obstacle()
 if (reason) it.skip(reason)
-else suite('linux', liveBed)
+else {
+  suite('linux', liveBed)
+  lanSuite('linux', liveBed)
+}

@@ -71,6 +71,24 @@ const cases: Record<string, nl.Request<unknown>> = {
     kind: 'macvlan',
     data: { mode: 4 },
   }),
+  'ip link add name mv1 link vb type macvlan mode passthru': nl.newLink({
+    link: 3,
+    name: 'mv1',
+    kind: 'macvlan',
+    data: { mode: 8 },
+  }),
+  'ip link add name iv0 link vb type ipvlan mode l3s vepa': nl.newLink({
+    link: 3,
+    name: 'iv0',
+    kind: 'ipvlan',
+    data: { mode: 2, flags: 2 },
+  }),
+  'ip link add name vl0 link vb type vlan id 10': nl.newLink({
+    link: 3,
+    name: 'vl0',
+    kind: 'vlan',
+    data: { id: 10 },
+  }),
   'ip link del group 77': nl.delLink({ group: 77 }),
   'ip address add 10.9.0.1/24 broadcast 10.9.0.255 dev br0': nl.newAddress({
     index: 2,

@@ -92,16 +92,18 @@ describe('tables have the kernel’s numbers', () => {
     })
   }
 
-  it('bridges, bridge ports, VXLAN and macvlan lack no attribute that these headers know', () => {
+  it('bridges, bridge ports, VXLAN, macvlan, ipvlan and VLANs lack no attribute that these headers know', () => {
     const prefixes: [string, AttributeSet<Table>][] = [
       ['IFLA_BR_', bridge.bridgeSet as unknown as AttributeSet<Table>],
       ['IFLA_BRPORT_', bridge.bridgePortSet as unknown as AttributeSet<Table>],
       ['IFLA_VXLAN_', kinds.vxlanSet as unknown as AttributeSet<Table>],
       ['IFLA_MACVLAN_', kinds.macvlanSet as unknown as AttributeSet<Table>],
+      ['IFLA_IPVLAN_', kinds.ipvlanSet as unknown as AttributeSet<Table>],
+      ['IFLA_VLAN_', kinds.vlanSet as unknown as AttributeSet<Table>],
       ['NDA_', neighbour.neighbourSet as unknown as AttributeSet<Table>],
       ['IFA_', address.addressSet as unknown as AttributeSet<Table>],
     ]
-    const notAttributes = /_(UNSPEC|PAD|MAX)$|^NDA_(FDB_EXT_ATTRS|NDM_)/
+    const notAttributes = /_(UNSPEC|PAD|MAX)$|^NDA_(FDB_EXT_ATTRS|NDM_)|^IFLA_VLAN_QOS_MAPPING$/
     for (const [prefix, { table }] of prefixes) {
       const known = new Set(Object.values(table).map(({ name }) => name))
       const missing = [...numbers.keys()].filter(name => name.startsWith(prefix) && !known.has(name))
