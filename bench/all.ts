@@ -10,6 +10,7 @@ const parts = [
   'data',
   'vxlan',
   'overlay',
+  'lan',
   'fdb',
   'idle',
   'cni',

@@ -79,7 +79,9 @@ export class OnParents {
     if (await this.#kernel.holds(endpoint.sandbox, row.name)) return
     const [outcome] = await this.#kernel.apply([{ verb: 'add', row, reason: 'its parent is back' }])
     if (outcome?.ok) this.announce(network, endpoint)
-    else this.#log.warn({ err: outcome?.error }, "a container's link is not back")
+    // libnetwork has brought it back from the container meanwhile, to let it go.
+    else if (outcome?.error.code !== 'EEXIST')
+      this.#log.warn({ err: outcome?.error }, "a container's link is not back")
   }
 
   #of({ mode }: Network): Mode['onParent'] {
