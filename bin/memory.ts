@@ -1,5 +1,6 @@
 import { dlopen } from 'node:ffi'
 import { readFileSync } from 'node:fs'
+import { Alarm } from './alarm.ts'
 
 /** Milliseconds without a request before memory is given back. */
 const QUIET = 2_000
@@ -13,23 +14,21 @@ const MADV_DONTNEED = 4
  * only the start needed stay mapped. What is needed after all is mapped again from the page cache, at a microsecond for 64 kB.
  */
 export class Memory {
-  #timer: NodeJS.Timeout | undefined
+  readonly #alarm = new Alarm(() => this.#giveBack())
   #requests = 0
 
   /** A request began or ended. */
   touch(): void {
-    if (++this.#requests < MANY) return
-    clearTimeout(this.#timer)
-    this.rest()
+    if (++this.#requests >= MANY) this.rest()
   }
 
   /** Soon, if nothing is asked meanwhile. */
   rest(): void {
-    this.#timer = setTimeout(() => this.#giveBack(), QUIET).unref()
+    this.#alarm.set(QUIET)
   }
 
   close(): void {
-    clearTimeout(this.#timer)
+    this.#alarm.close()
   }
 
   #giveBack(): void {

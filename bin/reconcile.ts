@@ -4,6 +4,7 @@ import type { Log } from '../core/settle.ts'
 import { type ListedPool, listed } from '../driver/listed.ts'
 import type { Ipam } from '../ipam/ipam.ts'
 import { explicitPool, poolId } from '../ipam/pools.ts'
+import { Alarm } from './alarm.ts'
 
 /** Milliseconds. Docker lists an endpoint only once it has our answer: younger ones may be in the making. */
 const GRACE = 10_000
@@ -22,8 +23,7 @@ export type Parts = { socket: string; engine: Engine; ipam: Ipam; log: Log; now:
 export class Reconciler {
   readonly #parts: Parts
   readonly #docker: Docker
-  #timer: NodeJS.Timeout | undefined
-  #closed = false
+  readonly #alarm = new Alarm(() => void this.#look())
   #looked: number
   #touched = 0
 
@@ -37,21 +37,15 @@ export class Reconciler {
   touch(): void {
     this.#touched = this.#parts.now()
     const left = this.#looked + PERIOD - this.#touched
-    this.#after(Math.min(GRACE + QUIET, Math.max(0, left)))
+    this.#alarm.set(Math.min(GRACE + QUIET, Math.max(0, left)))
   }
 
   start(): void {
-    this.#after(QUIET)
+    this.#alarm.set(QUIET)
   }
 
   close(): void {
-    this.#closed = true
-    clearTimeout(this.#timer)
-  }
-
-  #after(wait: number): void {
-    clearTimeout(this.#timer)
-    if (!this.#closed) this.#timer = setTimeout(() => void this.#look(), wait).unref()
+    this.#alarm.close()
   }
 
   async #look(): Promise<void> {
@@ -61,7 +55,7 @@ export class Reconciler {
     } catch (error) {
       this.#parts.log.debug({ err: error }, "Docker's list can't be had now")
     }
-    this.#after(PERIOD)
+    this.#alarm.set(PERIOD)
   }
 
   async #compare(): Promise<void> {

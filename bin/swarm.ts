@@ -1,5 +1,6 @@
 import Docker from 'dockerode'
 import type { Log } from '../core/settle.ts'
+import { Alarm } from './alarm.ts'
 
 /** Milliseconds between two tries to meet nodes that are no members yet. */
 const PERIOD = 5_000
@@ -20,8 +21,7 @@ export class SwarmNodes {
   readonly #parts: SwarmParts
   readonly #docker: Docker
   readonly #told = new Set<string>()
-  #timer: NodeJS.Timeout | undefined
-  #closed = false
+  readonly #alarm = new Alarm(() => void this.#look())
 
   constructor(parts: SwarmParts) {
     this.#parts = parts
@@ -30,7 +30,7 @@ export class SwarmNodes {
 
   came(address: string): void {
     this.#told.add(address)
-    this.#after(0)
+    this.#alarm.set(0)
   }
 
   went(address: string): void {
@@ -38,23 +38,17 @@ export class SwarmNodes {
   }
 
   start(): void {
-    this.#after(PERIOD)
+    this.#alarm.set(PERIOD)
   }
 
   close(): void {
-    this.#closed = true
-    clearTimeout(this.#timer)
-  }
-
-  #after(wait: number): void {
-    clearTimeout(this.#timer)
-    if (!this.#closed) this.#timer = setTimeout(() => void this.#look(), wait).unref()
+    this.#alarm.close()
   }
 
   async #look(): Promise<void> {
     const isAlone = this.#parts.greet([...this.#told])
     if (isAlone) this.#parts.greet(await this.#managers())
-    this.#after(PERIOD)
+    this.#alarm.set(PERIOD)
   }
 
   async #managers(): Promise<string[]> {

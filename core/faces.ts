@@ -68,8 +68,6 @@ export type Parent = {
   master?: string
   /** Types and modes of the links that hang on it and are to be seen from the host. */
   children: { type: 'macvlan' | 'ipvlan'; mode: string }[]
-  /** The host's own addresses there, without prefix length. */
-  addresses: string[]
 }
 
 /** Who has an address already. */

@@ -1,7 +1,8 @@
 import type { Modes } from './desired.ts'
 import { Refused } from './errors.ts'
-import type { EndpointSpec, Kernel, Mode, OnParent, Parent } from './faces.ts'
+import type { EndpointSpec, Kernel, Mode, Parent } from './faces.ts'
 import type { Endpoint, Network, Records } from './records.ts'
+import { key, type LinkRow } from './rows.ts'
 import type { Log } from './settle.ts'
 
 /** What networks on a parent ask of the kernel besides their rows. Those of other modes are passed over. */
@@ -60,22 +61,32 @@ export class OnParents {
 
   /** Containers' links that went with their parent, made again once it is back. */
   async restore(): Promise<void> {
-    for (const endpoint of this.#records().endpoints.values()) {
-      const network = this.#records().networks.get(endpoint.network)
-      const mode = network && this.#of(network)
-      if (mode && isJoined(endpoint)) await this.#restoreOne(network, mode, endpoint)
-    }
+    const joined = this.#joined()
+    const rows = joined.map(each => each.row)
+    if (rows.length === 0) return
+    // Those that are in the host still libnetwork is about to move.
+    const there = new Set((await this.#kernel.read({ owned: false, rows })).map(key))
+    const parents = await this.#present(new Set(rows.flatMap(row => row.parent ?? [])))
+    for (const each of joined)
+      if (!there.has(key(each.row)) && parents.has(each.row.parent)) await this.#restoreOne(each)
   }
 
-  async #restoreOne(
-    network: Network,
-    mode: OnParent,
-    endpoint: Endpoint & { sandbox: string },
-  ): Promise<void> {
-    const row = mode.again(network, endpoint)
-    const there = await this.#kernel.read({ owned: false, rows: [row] })
-    // Still in the host: libnetwork is about to move it.
-    if (there.length > 0 || !(await this.#kernel.parent(row.parent ?? ''))) return
+  #joined(): Joined[] {
+    const { networks, endpoints } = this.#records()
+    return [...endpoints.values()].filter(isJoined).flatMap(endpoint => {
+      const network = networks.get(endpoint.network)
+      const row = network && this.#of(network)?.again(network, endpoint)
+      return row ? { network, endpoint, row } : []
+    })
+  }
+
+  /** Those of these links that the host has. */
+  async #present(names: ReadonlySet<string>): Promise<Set<string | undefined>> {
+    const found = [...names].map(async name => ((await this.#kernel.parent(name)) ? name : []))
+    return new Set((await Promise.all(found)).flat())
+  }
+
+  async #restoreOne({ network, endpoint, row }: Joined): Promise<void> {
     if (await this.#kernel.holds(endpoint.sandbox, row.name)) return
     const [outcome] = await this.#kernel.apply([{ verb: 'add', row, reason: 'its parent is back' }])
     if (outcome?.ok) this.announce(network, endpoint)
@@ -89,5 +100,9 @@ export class OnParents {
   }
 }
 
-const isJoined = (endpoint: Endpoint): endpoint is Endpoint & { sandbox: string } =>
+type InSandbox = Endpoint & { sandbox: string }
+/** A container that runs, and its link as it would be made again. */
+type Joined = { network: Network; endpoint: InSandbox; row: LinkRow }
+
+const isJoined = (endpoint: Endpoint): endpoint is InSandbox =>
   endpoint.sandbox !== undefined && endpoint.attachment === undefined

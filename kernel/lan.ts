@@ -48,10 +48,6 @@ export function parentFacts(socket: Socket, name: string): Parent | undefined {
           ? { type: each.kind, mode: lanFields(each, new Map()).mode ?? '' }
           : [],
       ),
-    addresses: socket
-      .dump(dumpAddresses({ index }))
-      .filter(each => each.index === index)
-      .map(({ local, address = '' }) => host(local ?? address)),
   }
 }
 

@@ -95,9 +95,6 @@ export class World {
       children: this.#children(name).flatMap(({ type, mode = '' }) =>
         type === 'macvlan' || type === 'ipvlan' ? { type, mode } : [],
       ),
-      addresses: [...this.addresses.values()]
-        .filter(each => each.link === name)
-        .map(({ address }) => address.replace(/\/.*/, '')),
     }
   }
 

@@ -26,7 +26,7 @@ function below(parent: string, parents: ReadonlyMap<string, Parent>): Parent {
   if (facts && vlan) {
     if (facts.loopback)
       throw new Refused(`parent ${parent}: ${vlan.parent} is the loopback link, which has no VLANs`)
-    return { loopback: false, mtu: facts.mtu, children: [], addresses: [] }
+    return { loopback: false, mtu: facts.mtu, children: [] }
   }
   throw new Refused(
     vlan

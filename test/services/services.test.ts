@@ -106,6 +106,18 @@ describe('virtual addresses of services', () => {
     assert.match(warned.join(), /docker is away.*no nft there/)
   })
 
+  it('of one network that Docker fails on leave those of others alone, and are warned of anew when it fails again', async () => {
+    told = { shop: new Error('no shop'), barn: [{ address: '10.92.0.2', backends: ['10.92.0.9'] }] }
+    await endpoint('a', 'shop', '/run/a')
+    await endpoint('b', 'barn', '/run/b')
+    await eventually(async () => assert.deepEqual(said, [['/run/b', told.barn]]))
+    told = { ...told, shop: [web('10.91.0.3')] }
+    await eventually(async () => assert.deepEqual(said[1], ['/run/a', told.shop]))
+    told = { ...told, shop: new Error('no shop') }
+    await eventually(async () => assert.equal(warned.length, 2))
+    assert.equal(said.length, 2)
+  })
+
   it('are read from what Docker tells of a network', () => {
     const task = (EndpointIP: string) => ({ EndpointIP })
     assert.deepEqual(
