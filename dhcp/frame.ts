@@ -1,3 +1,5 @@
+import { ethernet } from '@tsnet/netlink'
+
 /** DHCP in UDP in IPv4 in Ethernet, for a client that has no address to send from yet. */
 
 export const BROADCAST = { mac: 'ff:ff:ff:ff:ff:ff', address: '255.255.255.255' } as const
@@ -5,8 +7,9 @@ export const BROADCAST = { mac: 'ff:ff:ff:ff:ff:ff', address: '255.255.255.255' 
 const SERVER_PORT = 67
 const CLIENT_PORT = 68
 const UDP = 17
-const ETHERNET = 14
 const IP = 20
+/** ETH_P_IP */
+const IPV4 = 0x0800
 const TTL = 64
 /** "Don't fragment". */
 const DF = 0x4000
@@ -15,24 +18,20 @@ const FRAGMENT = 0x3fff
 
 export type Place = { mac: string; address: string }
 
-const macBytes = (mac: string) => Buffer.from(mac.replaceAll(':', ''), 'hex')
-const macText = (bytes: Buffer) => (bytes.toString('hex').match(/../g) ?? []).join(':')
-const quad = (address: string) => Buffer.from(address.split('.').map(Number))
+const { checksum, header, HEADER, ipBytes, macBytes, macText } = ethernet
 
 export function wrap(from: Place, to: Place, payload: Buffer): Buffer {
-  const frame = Buffer.alloc(ETHERNET + IP + 8)
-  macBytes(to.mac).copy(frame, 0)
-  macBytes(from.mac).copy(frame, 6)
-  frame.writeUInt16BE(0x0800, 12)
-  const ip = frame.subarray(ETHERNET, ETHERNET + IP)
+  const frame = Buffer.alloc(HEADER + IP + 8)
+  header(macBytes(to.mac), macBytes(from.mac), IPV4).copy(frame)
+  const ip = frame.subarray(HEADER, HEADER + IP)
   ip[0] = 0x45
   ip.writeUInt16BE(IP + 8 + payload.length, 2)
   ip.writeUInt16BE(DF, 6)
   ip.set([TTL, UDP], 8)
-  quad(from.address).copy(ip, 12)
-  quad(to.address).copy(ip, 16)
+  ipBytes(from.address).copy(ip, 12)
+  ipBytes(to.address).copy(ip, 16)
   ip.writeUInt16BE(checksum(ip), 10)
-  const udp = frame.subarray(ETHERNET + IP)
+  const udp = frame.subarray(HEADER + IP)
   udp.writeUInt16BE(CLIENT_PORT, 0)
   udp.writeUInt16BE(SERVER_PORT, 2)
   udp.writeUInt16BE(8 + payload.length, 4)
@@ -48,8 +47,8 @@ export function wrap(from: Place, to: Place, payload: Buffer): Buffer {
  * one host it is left to a device that the frame never meets.
  */
 export function unwrap(frame: Buffer): { payload: Buffer; via: string } | undefined {
-  if (frame.length < ETHERNET + IP + 8 || frame.readUInt16BE(12) !== 0x0800) return undefined
-  const ip = frame.subarray(ETHERNET)
+  if (frame.length < HEADER + IP + 8 || frame.readUInt16BE(12) !== IPV4) return undefined
+  const ip = frame.subarray(HEADER)
   const header = ((ip[0] ?? 0) & 15) * 4
   if ((ip[0] ?? 0) >> 4 !== 4 || header < IP || ip[9] !== UDP || ip.readUInt16BE(6) & FRAGMENT)
     return undefined
@@ -60,27 +59,18 @@ export function unwrap(frame: Buffer): { payload: Buffer; via: string } | undefi
   return { payload: udp.subarray(8, length), via: macText(frame.subarray(6, 12)) }
 }
 
-/** RFC 1071, of the header without its own checksum. */
-function checksum(bytes: Buffer): number {
-  let sum = 0
-  for (let at = 0; at < bytes.length; at += 2)
-    sum += at + 1 < bytes.length ? bytes.readUInt16BE(at) : (bytes[at] as number) << 8
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >> 16)
-  return ~sum & 0xffff
-}
-
 /**
  * Lets through what is for a client's port, as a program of classic BPF (linux/filter.h): code, jumps when true and false, operand.
  * A socket has to hear every EtherType (ETH_P_ALL), or frames that a macvlan takes are gone before.
  */
 export const filter = [
   [0x28, 0, 0, 12],
-  [0x15, 0, 8, 0x0800],
+  [0x15, 0, 8, IPV4],
   [0x30, 0, 0, 23],
   [0x15, 0, 6, UDP],
   [0x28, 0, 0, 20],
   [0x45, 4, 0, 0x1fff],
-  [0xb1, 0, 0, ETHERNET],
+  [0xb1, 0, 0, HEADER],
   [0x48, 0, 0, 16],
   [0x15, 0, 1, CLIENT_PORT],
   [0x06, 0, 0, 0xffff],

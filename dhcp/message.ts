@@ -1,3 +1,5 @@
+import { ethernet } from '@tsnet/netlink'
+
 /** Messages of DHCP, RFC 2131 and the options of RFC 2132 that a client needs. */
 
 export type Kind = 'DISCOVER' | 'OFFER' | 'REQUEST' | 'DECLINE' | 'ACK' | 'NAK' | 'RELEASE' | 'INFORM'
@@ -56,10 +58,9 @@ const SHORTEST = 300
 const SNAME = [44, 108] as const
 const FILE = [108, 236] as const
 
-const quad = (address: string) => Buffer.from(address.split('.').map(Number))
+const { ipBytes, macBytes, macText } = ethernet
+
 const text = (bytes: Uint8Array) => bytes.join('.')
-const macBytes = (mac: string) => Buffer.from(mac.replaceAll(':', ''), 'hex')
-const macText = (bytes: Buffer) => (bytes.toString('hex').match(/../g) ?? []).join(':')
 
 /** What a client sends. The client is known to the server by its MAC, as one that sends no identifier is (RFC 2132, section 9.14). */
 export function encode(message: Message): Buffer {
@@ -68,7 +69,7 @@ export function encode(message: Message): Buffer {
   fixed.writeUInt32BE(message.xid, 4)
   fixed.writeUInt16BE(Math.min(message.secs, 0xffff), 8)
   fixed.writeUInt16BE(message.broadcast ? 0x8000 : 0, 10)
-  if (message.ciaddr) quad(message.ciaddr).copy(fixed, 12)
+  if (message.ciaddr) ipBytes(message.ciaddr).copy(fixed, 12)
   macBytes(message.mac).copy(fixed, 28)
   fixed.writeUInt32BE(COOKIE, FIXED)
   const all = Buffer.concat([fixed, ...options(message), Buffer.from([255])])
@@ -81,8 +82,8 @@ function options({ kind, mac, requested, server, hostname }: Message): Buffer[] 
   return [
     tagged(option.kind, Buffer.from([kinds.indexOf(kind) + 1])),
     tagged(option.client, Buffer.concat([Buffer.from([ETHERNET]), macBytes(mac)])),
-    ...(requested ? [tagged(option.requested, quad(requested))] : []),
-    ...(server ? [tagged(option.server, quad(server))] : []),
+    ...(requested ? [tagged(option.requested, ipBytes(requested))] : []),
+    ...(server ? [tagged(option.server, ipBytes(server))] : []),
     ...(hostname && isQuestion ? [tagged(option.hostname, Buffer.from(hostname).subarray(0, 255))] : []),
     ...(isQuestion ? [tagged(option.wants, Buffer.from(wants))] : []),
   ]

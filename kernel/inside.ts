@@ -19,6 +19,7 @@ import {
 } from '@tsnet/netlink'
 import { isDefault } from '../core/addresses.ts'
 import type { Furnished } from '../core/faces.ts'
+import { interfaceId } from '../core/mac.ts'
 import type { Route } from '../core/records.ts'
 import type { Inside } from '../core/rows.ts'
 import { LINK_GROUP } from './names.ts'
@@ -109,13 +110,7 @@ function toRequest(oif: number, { to, via }: Route): Request<undefined> {
 const isOthers = ({ code }: NetlinkError, route: Route | undefined) =>
   code === 'EEXIST' && route !== undefined && isDefault(route)
 
-/** RFC 4291, appendix A: the MAC with ff:fe in its middle and the universal bit turned over. */
-export function linkLocal(mac: string): string {
-  const octets = mac.split(':').map(octet => Number.parseInt(octet, 16))
-  const all = [(octets[0] ?? 0) ^ 2, ...octets.slice(1, 3), 0xff, 0xfe, ...octets.slice(3)]
-  const hex = all.map(octet => octet.toString(16).padStart(2, '0')).join('')
-  return `fe80::${(hex.match(/.{4}/g) as string[]).join(':')}/64`
-}
+const linkLocal = (mac: string) => `fe80::${interfaceId(mac)}/64`
 
 export function look(namespace: string, name: string): Furnished | undefined {
   try {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { contains, host, network as networkOf } from '../core/addresses.ts'
 import type { Mode, OnParent, Sandbox } from '../core/faces.ts'
+import { interfaceId } from '../core/mac.ts'
 import type { Endpoint, Network, Route, Subnet } from '../core/records.ts'
 import type { LinkRow, Row, Wanted } from '../core/rows.ts'
 import { gatewayFor } from './bridge.ts'
@@ -131,18 +132,14 @@ function hostAddresses(network: Network): string[] {
   ]
 }
 
-/** RFC 4291, appendix A: the prefix of 64 bits with the MAC, as autoconfiguration makes it. */
+/** The prefix of 64 bits with what the MAC makes, as autoconfiguration does; in the kernel's way of writing it. */
 function made(pool: string, mac: string): string | undefined {
   const [prefix = '', length] = pool.split('/')
   if (Number(length) > 64 || !prefix.endsWith('::')) return undefined
-  const octets = mac.split(':').map(octet => Number.parseInt(octet, 16))
-  const all = [(octets[0] ?? 0) ^ 2, ...octets.slice(1, 3), 0xff, 0xfe, ...octets.slice(3)]
-  const groups = [0, 2, 4, 6].map(at => (((all[at] ?? 0) << 8) | (all[at + 1] ?? 0)).toString(16))
   const head = prefix.slice(0, -2).split(':').filter(Boolean)
   if (head.length > 4) return undefined
-  const address = [...head, ...Array(4 - head.length).fill('0'), ...groups].join(':')
-  // The kernel's way of writing it.
-  return new URL(`http://[${address}]`).hostname.slice(1, -1)
+  const groups = [...head, ...Array(4 - head.length).fill('0'), interfaceId(mac)]
+  return new URL(`http://[${groups.join(':')}]`).hostname.slice(1, -1)
 }
 
 const containing = (subnets: Subnet[], address: string) =>

@@ -27,7 +27,7 @@ const arrows: Record<string, readonly string[]> = {
   kernel: ['core', 'netlink'],
   store: ['core'],
   core: [],
-  dhcp: [],
+  dhcp: ['netlink'],
   gossip: [],
   names: [],
   'vxlan-fdb': [],
