@@ -38,6 +38,7 @@ const add = (to: number, value: number): Instruction => ({ code: 0x07, to, value
 const load4 = (to: number, from: number, offset: number): Instruction => ({ code: 0x61, to, from, offset })
 const load2 = (to: number, from: number, offset: number): Instruction => ({ code: 0x69, to, from, offset })
 const store4 = (to: number, offset: number, from: number): Instruction => ({ code: 0x63, to, from, offset })
+const store2 = (to: number, offset: number, from: number): Instruction => ({ code: 0x6b, to, from, offset })
 const storeValue = (to: number, offset: number, value: number): Instruction => ({
   code: 0x62,
   to,
@@ -92,8 +93,11 @@ const wholeHeader: Instruction[] = [
 /** Who isn't in the map is reached by way of the bridge. The key: the number of the bridge, which no frame can choose, and a MAC. */
 const lookUp = (map: number, bridge: number, mac: number): Instruction[] => [
   storeValue(stack, KEY, bridge),
-  load4(r1, data, mac),
-  store4(stack, KEY + 4, r1),
+  // Frames begin two bytes behind a word (NET_IP_ALIGN): where the verifier is strict, four at once would be refused.
+  load2(r1, data, mac),
+  store2(stack, KEY + 4, r1),
+  load2(r1, data, mac + 2),
+  store2(stack, KEY + 6, r1),
   load2(r1, data, mac + 4),
   store4(stack, KEY + 8, r1),
   ...loadMap(r1, map),

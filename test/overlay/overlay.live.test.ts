@@ -139,12 +139,11 @@ const uid = process.getuid?.()
     await reaches(b1, '10.90.0.2')
     assert.deepEqual(await bridged(), ['0', '0'])
     // Nobody vouches for this MAC on b, and the one after it is a container's of a.
-    const asked = async () =>
-      Number(
-        /InType8: (\d+)|$/.exec(
-          (await a1.run('nstat', '-asz', 'IcmpMsgInType8')).replace(/ +/g, ': '),
-        )?.[1] ?? 0,
-      )
+    /** Echo requests that a1 has got so far. */
+    const asked = async () => {
+      const [, count] = /IcmpMsgInType8\s+(\d+)/.exec(await a1.run('nstat', '-asz', 'IcmpMsgInType8')) ?? []
+      return Number(count ?? 0)
+    }
     try {
       for (const mac of ['02:42:0a:5a:01:63', a2.remote.mac]) {
         await b1.run('ip', 'link', 'set', 'eth0', 'address', mac)
