@@ -1,5 +1,5 @@
 import { Changes } from './changes.ts'
-import { linkless, orphaned, predecessors, publishers } from './dead.ts'
+import { predecessors } from './dead.ts'
 import { type Modes, nothing, ofEndpoint, type View } from './desired.ts'
 import { drift } from './drift.ts'
 import { refuseDuplicates } from './duplicates.ts'
@@ -22,8 +22,8 @@ import { parsed, same } from './networkspec.ts'
 import { OnParents } from './onparent.ts'
 import { overlapping } from './overlap.ts'
 import { alone } from './peers.ts'
-import { HostPorts, type Wish } from './publish.ts'
-import type { Attachment, Endpoint, Network, PortRequest, Publication } from './records.ts'
+import { Publisher } from './publisher.ts'
+import type { Attachment, Endpoint, Network, PortRequest } from './records.ts'
 import type { Row } from './rows.ts'
 import type { Log, Settler } from './settle.ts'
 import { Turns } from './turns.ts'
@@ -50,22 +50,28 @@ export type EngineParts = {
  */
 export class Engine implements Attachments {
   readonly #parts: EngineParts
-  readonly #ports: HostPorts
+  readonly #publisher: Publisher
   readonly #turns = new Turns()
   readonly #changes: Changes
   readonly #onParents: OnParents
-  #activated = 0
 
   constructor(parts: EngineParts) {
     this.#parts = parts
-    this.#ports = new HostPorts(parts.kernel)
     this.#changes = new Changes(parts.settler, this.#view, parts.log)
+    this.#publisher = new Publisher({
+      ...parts,
+      changes: this.#changes,
+      view: () => this.#view,
+      modeOf: network => this.#mode(network),
+      hostLink: endpoint => this.#hostLink(endpoint),
+      unpublish: id => this.unpublish(id),
+    })
     this.#onParents = new OnParents(parts.kernel, parts.modes, () => this.#records, parts.log)
   }
 
   /** A caller that knew nothing of us: what it had begun before it will not end. */
   activated(): void {
-    this.#activated = this.#parts.now()
+    this.#publisher.activated()
   }
 
   network(id: string): Network | undefined {
@@ -140,7 +146,7 @@ export class Engine implements Attachments {
       const mac = spec.mac ?? macOf(spec)
       const sandbox = spec.attachment.namespace
       const endpoint = { ...spec, mac, sandbox, published: [], created: this.#parts.now() }
-      const published = await this.#grant(this.#wishes(network, endpoint))
+      const published = await this.#publisher.grant(network, endpoint)
       await this.#changes.change({ table: 'endpoint', id: spec.id, value: { ...endpoint, published } }, [
         spec.id,
       ])
@@ -154,7 +160,7 @@ export class Engine implements Attachments {
     // The settler takes the ports away, too, but whoever asks for the same ones next may do so before it begins.
     await Promise.all([
       this.#parts.kernel.retire(namespace, ifname, mac),
-      this.#ports.release(published),
+      this.#publisher.release(published),
       this.deleteEndpoint(id),
     ])
   }
@@ -222,7 +228,7 @@ export class Engine implements Attachments {
     return this.#turns.take(id, async () => {
       const endpoint = this.endpoint(id)
       if (endpoint?.sandbox === undefined) return
-      await this.#unpublish(endpoint)
+      await this.#publisher.unpublish(endpoint)
     })
   }
 
@@ -230,15 +236,14 @@ export class Engine implements Attachments {
     return this.#turns.take(id, async () => {
       const endpoint = this.#endpointOf(id)
       if (endpoint.published.length > 0 && JSON.stringify(endpoint.ports) === JSON.stringify(ports)) return
-      await this.#unpublish(endpoint)
-      if (ports.length > 0) await this.#publish({ ...endpoint, ports, published: [] })
+      await this.#publisher.publish(this.#networkOf(endpoint.network), endpoint, ports)
     })
   }
 
   unpublish(id: string): Promise<void> {
     return this.#turns.take(id, async () => {
       const endpoint = this.endpoint(id)
-      if (endpoint) await this.#unpublish(endpoint)
+      if (endpoint) await this.#publisher.unpublish(endpoint)
     })
   }
 
@@ -259,7 +264,7 @@ export class Engine implements Attachments {
 
   /** The ports of those who are dead are free again. Their records stay until Docker's own list settles the matter. */
   abandoned(present: readonly Row[]): Promise<void>[] {
-    return linkless(this.#records, present, each => this.#hostLink(each)).map(each => this.unpublish(each.id))
+    return this.#publisher.abandoned(present)
   }
 
   #hostLink(endpoint: Endpoint): string {
@@ -282,44 +287,6 @@ export class Engine implements Attachments {
     await Promise.all(endpoints.map(each => this.deleteEndpoint(each.id)))
     await Promise.all(networks.map(each => this.deleteNetwork(each.id)))
     return [...endpoints.map(each => `endpoint ${each.id}`), ...networks.map(each => `network ${each.id}`)]
-  }
-
-  async #publish(endpoint: Endpoint): Promise<void> {
-    const published = await this.#grant(this.#wishes(this.#networkOf(endpoint.network), endpoint))
-    await this.#changes.change({ table: 'endpoint', id: endpoint.id, value: { ...endpoint, published } })
-  }
-
-  #wishes(network: Network, endpoint: Endpoint): Wish[] {
-    const mode = this.#mode(network)
-    return endpoint.ports.map(request => ({ request, listeners: mode.listeners(network, endpoint, request) }))
-  }
-
-  /** What is taken may be held for an endpoint that died a moment ago. */
-  async #grant(wishes: readonly Wish[]): Promise<Publication[]> {
-    const { ephemeral } = this.#parts
-    try {
-      return await this.#ports.grant(wishes, ephemeral)
-    } catch (error) {
-      if (!(await this.#freed())) throw error
-      return this.#ports.grant(wishes, ephemeral)
-    }
-  }
-
-  /** Gives back the ports of the dead, and tells whether there were any. */
-  async #freed(): Promise<boolean> {
-    const { kernel, isNamespace } = this.#parts
-    const rows = publishers(this.#records).flatMap(each => ofEndpoint(this.#view, each))
-    const present = await kernel.read({ owned: false, rows: rows.map(each => each.row) })
-    const orphans = await orphaned(this.#records, this.#activated, isNamespace)
-    const freed = [...this.abandoned(present), ...orphans.map(each => this.unpublish(each.id))]
-    await Promise.all(freed)
-    return freed.length > 0
-  }
-
-  async #unpublish(endpoint: Endpoint): Promise<void> {
-    if (endpoint.published.length === 0) return
-    const value = { ...endpoint, published: [] }
-    await this.#changes.carryOut([{ table: 'endpoint', id: endpoint.id, value }])
   }
 
   /** Two networks on one bridge would be one network, and the first to go would take the other's bridge along. */
