@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { openKernel } from '../../kernel/index.ts'
-import type { Bed } from './contract.ts'
+import type { Bed } from './contract/subject.ts'
 
 let count = 0
 

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import type { AcceptRow } from '../../core/rows.ts'
 import { FakeKernel, World } from '../../kernel/fake.ts'
-import { adds, bridge, port, suite } from './contract.ts'
-import { lanSuite } from './lancontract.ts'
+import { suite } from './contract/index.ts'
+import { lanSuite } from './contract/lan.ts'
+import { bridge, port } from './contract/rows.ts'
+import { adds } from './contract/subject.ts'
 
 const possible = (['legacy', 'nft'] as const).flatMap(backend =>
   (['ipv4', 'ipv6'] as const).map((family): AcceptRow => ({ kind: 'accept', backend, family })),

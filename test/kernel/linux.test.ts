@@ -1,6 +1,6 @@
 import { liveBed, obstacle } from './bed.ts'
-import { suite } from './contract.ts'
-import { lanSuite } from './lancontract.ts'
+import { suite } from './contract/index.ts'
+import { lanSuite } from './contract/lan.ts'
 
 const reason = obstacle()
 if (reason) it.skip(reason)

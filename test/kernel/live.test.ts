@@ -6,7 +6,8 @@ import type { Kernel, Outcome } from '../../core/faces.ts'
 import { line } from '../../core/lines.ts'
 import type { ElementRow, LinkRow, Row, Step } from '../../core/rows.ts'
 import { type LiveBed, liveBed, obstacle } from './bed.ts'
-import { adds, bridge, bridges, forward, open, port, ports } from './contract.ts'
+import { bridge, bridges, forward, open, port, ports } from './contract/rows.ts'
+import { adds } from './contract/subject.ts'
 
 const reason = obstacle()
 

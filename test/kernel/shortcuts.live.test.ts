@@ -9,7 +9,7 @@ import { line, stepLine } from '../../core/lines.ts'
 import type { LinkRow, Row, ShortcutRow, Step } from '../../core/rows.ts'
 import { must } from '../../modes/firewall.ts'
 import { type LiveBed, liveBed, obstacle } from './bed.ts'
-import { adds } from './contract.ts'
+import { adds } from './contract/subject.ts'
 
 const reason = obstacle()
 const MB = 1 << 20

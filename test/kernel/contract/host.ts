@@ -1,0 +1,144 @@
+import assert from 'node:assert/strict'
+import { line } from '../../../core/lines.ts'
+import type { PortRow, Row } from '../../../core/rows.ts'
+import { bridge, gateway, gateway6, localnet, port, shortcut } from './rows.ts'
+import { adds, type Subject, step } from './subject.ts'
+
+/** Addresses, sysctls, routes, bound ports and shortcuts. */
+export function host(s: Subject): void {
+  describe('addresses and sysctls', () => {
+    it('sets both families', async () => {
+      await s.add(bridge, gateway, gateway6, localnet)
+      await s.assertPresent(gateway, gateway6, localnet)
+      assert.deepEqual(await s.apply(step('delete', gateway), step('delete', gateway6)), ['ok', 'ok'])
+      await s.assertAbsent(gateway, gateway6)
+      assert.deepEqual(await s.apply(step('delete', gateway)), ['ok'])
+    })
+
+    it('names the errno', async () => {
+      await s.add(bridge, gateway)
+      const elsewhere = { ...gateway, link: 'tsb-9' } as Row
+      const bad = { ...gateway, address: '10.77.0.300/24' } as Row
+      assert.deepEqual(await s.apply(...adds(gateway, elsewhere, bad)), ['EEXIST', 'ENODEV', 'EINVAL'])
+      const nowhere: Row = { kind: 'sysctl', key: 'net/ipv4/conf/tsb-9/route_localnet', value: '1' }
+      assert.deepEqual(await s.apply(step('set', nowhere), step('set', { ...localnet, value: 'x' } as Row)), [
+        'ENOENT',
+        'EINVAL',
+      ])
+    })
+
+    it('reads a sysctl whatever its value', async () => {
+      await s.add(bridge)
+      assert.deepEqual(await s.look(localnet), [{ ...localnet, value: '0' }])
+      await s.assertAbsent({ kind: 'sysctl', key: 'net/ipv4/conf/tsb-9/route_localnet', value: '1' })
+    })
+  })
+
+  describe('routes', () => {
+    const route: Row = { kind: 'route', to: '10.9.0.0/24', link: 'tsb-1', via: '10.77.0.9' }
+    const six: Row = { kind: 'route', to: 'fd09::/64', link: 'tsb-1', via: 'fd00:77::9' }
+
+    it('are read by key and as a whole, moved and deleted', async () => {
+      await s.add(bridge, gateway, gateway6, route, six)
+      await s.assertPresent(route, six)
+      assert.deepEqual(
+        (await s.owned()).filter(each => each.startsWith('route')),
+        [route, six].map(line).sort(),
+      )
+      const moved = { ...route, via: '10.77.0.8', src: '10.77.0.1' } as Row
+      assert.deepEqual(await s.apply(step('set', moved, route)), ['ok'])
+      await s.assertPresent(moved)
+      assert.deepEqual(await s.apply(step('delete', moved), step('delete', six), step('delete', six)), [
+        'ok',
+        'ok',
+        'ok',
+      ])
+      await s.assertAbsent(route, six)
+    })
+
+    it('name the errno, and go with their link', async () => {
+      assert.deepEqual(await s.apply(step('add', route)), ['ENODEV'])
+      await s.add(bridge, gateway, route)
+      await s.apply(step('delete', bridge))
+      await s.assertAbsent(route)
+    })
+  })
+
+  describe('ports', () => {
+    const web: PortRow = { kind: 'port', proto: 'tcp', address: '127.0.0.1', port: 8080 }
+
+    it('are held until they are deleted', async () => {
+      const rows: PortRow[] = [
+        web,
+        { ...web, proto: 'udp' },
+        { ...web, proto: 'sctp' },
+        { ...web, address: '::1' },
+        { ...web, address: '0.0.0.0', port: 8081 },
+        { ...web, address: '::', port: 8081 },
+      ]
+      await s.add(...rows)
+      await s.assertPresent(...rows)
+      assert.deepEqual(await s.apply(...adds(web)), ['EADDRINUSE'])
+      assert.deepEqual(await s.apply(step('delete', web), ...adds(web)), ['ok', 'ok'])
+    })
+
+    it('clash with those of somebody else and with the wildcard', async () => {
+      const second = await s.bed.open()
+      await second.apply(adds(web))
+      assert.deepEqual(await s.apply(...adds(web, { ...web, address: '0.0.0.0' })), [
+        'EADDRINUSE',
+        'EADDRINUSE',
+      ])
+      await s.assertAbsent(web)
+      await second.close()
+      await s.add(web)
+    })
+  })
+
+  describe('shortcuts', () => {
+    beforeEach(async function () {
+      if (!(await s.kernel.facts()).shortcut) this.skip()
+      await s.add(bridge, port)
+    })
+
+    it('are there for who asks, for the next daemon and among what is owned', async () => {
+      await s.assertAbsent(shortcut)
+      await s.add(shortcut)
+      await s.assertPresent(shortcut)
+      await s.kernel.close()
+      s.kernel = await s.bed.open()
+      await s.assertPresent(shortcut)
+      assert.ok((await s.owned()).includes(line(shortcut)))
+    })
+
+    it('lead to another MAC', async () => {
+      const other = { ...shortcut, mac: '02:42:0a:4d:00:03' }
+      await s.add(shortcut)
+      assert.deepEqual(await s.apply(step('set', other, shortcut)), ['ok'])
+      await s.assertPresent(other)
+      assert.equal((await s.owned()).filter(each => each.startsWith('shortcut')).length, 1)
+    })
+
+    it('are taken away alone and with their link, twice', async () => {
+      await s.add(shortcut)
+      assert.deepEqual(await s.apply(step('delete', shortcut), step('delete', shortcut)), ['ok', 'ok'])
+      await s.assertAbsent(shortcut)
+      await s.assertPresent(port)
+      await s.add(shortcut)
+      assert.deepEqual(await s.apply(step('delete', shortcut), step('delete', port)), ['ok', 'ok'])
+      await s.assertAbsent(shortcut, port)
+    })
+
+    it('go with a link that dies', async () => {
+      await s.add(shortcut)
+      await s.bed.lose('tsv-1')
+      await s.assertAbsent(shortcut)
+      assert.ok(!(await s.owned()).some(each => each.startsWith('shortcut')))
+    })
+
+    it('fail no step: frames take the bridge', async () => {
+      assert.deepEqual(await s.apply(...adds({ ...shortcut, link: 'tsv-9' })), ['ok'])
+      await s.assertAbsent({ ...shortcut, link: 'tsv-9' })
+    })
+  })
+}
