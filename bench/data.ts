@@ -7,7 +7,8 @@ import type { EngineName } from '../test/bed/engines.ts'
 import { type Host, type HostSettings, image, startHost } from '../test/bed/host.ts'
 import { run } from '../test/bed/run.ts'
 import { type Wire, wire } from '../test/bed/wire.ts'
-import { Bare, type Contender, dockerPaths, EXCHANGE, IPERF, type Path, serve, stopServers } from './paths.ts'
+import { latency as ofPath, throughput } from './packets.ts'
+import { Bare, type Contender, dockerPaths, type Path, serve, stopServers } from './paths.ts'
 import { type Medians, rounds } from './rounds.ts'
 import { against, count, print, quick } from './table.ts'
 
@@ -20,21 +21,7 @@ const PORTS = count('BENCH_PORTS', 1000, 10)
 const folder = mkdtempSync(join(tmpdir(), 'ts-bench-'))
 const helper = join(folder, 'exchange')
 
-/** Microseconds, median of many exchanges. */
-async function exchange(what: 'ask' | 'connect', { from, to }: Path): Promise<number> {
-  return Number(await run(from(helper, what, to, String(EXCHANGE), String(EXCHANGES))))
-}
-
-async function latency(path: Path): Promise<Record<string, number>> {
-  return { ask: await exchange('ask', path), connect: await exchange('connect', path) }
-}
-
-/** One TCP stream for a second, Gbit/s as received. */
-async function throughput({ from, to }: Path): Promise<Record<string, number>> {
-  const words = ['--client', to, '--port', String(IPERF), '--time', '1', '--json']
-  const answer = JSON.parse(await run(from('iperf3', ...words)))
-  return { stream: answer.end.sum_received.bits_per_second / 1e9 }
-}
+const latency = (path: Path): Promise<Record<string, number>> => ofPath(path, { helper, times: EXCHANGES })
 
 type Contenders = Record<string, Contender>
 const paths = ['pair', 'outside', 'host', 'loopback']
@@ -48,7 +35,7 @@ const titles: Record<string, string> = {
 async function measure(
   contenders: Contenders,
   times: number,
-  one: typeof latency,
+  one: (path: Path) => Promise<Record<string, number>>,
 ): Promise<Map<string, Medians>> {
   const found = new Map<string, Medians>()
   for (const path of paths) {

@@ -8,9 +8,9 @@ import type Docker from 'dockerode'
 import type { EngineName } from '../test/bed/engines.ts'
 import { type Host, image, startHost } from '../test/bed/host.ts'
 import { addNamespace, deleteNamespace, inNamespace, ownName } from '../test/bed/namespace.ts'
-import { run } from '../test/bed/run.ts'
 import { type Wire, wire } from '../test/bed/wire.ts'
-import { EXCHANGE, enter, IPERF, nameServer, namespace, type Place, serve, stopServers } from './paths.ts'
+import { compare } from './packets.ts'
+import { enter, nameServer, namespace, type Place, serve, stopServers } from './paths.ts'
 import { rounds } from './rounds.ts'
 import { timed } from './stalls.ts'
 import { against, print, quick } from './table.ts'
@@ -91,42 +91,19 @@ async function bare(host: Host, name: string): Promise<Place> {
   return namespace(name)
 }
 
-async function packets(host: Host, { outside }: Wire, other: string, exchange: string): Promise<void> {
+async function packets(host: Host, { outside }: Wire, other: string, helper: string): Promise<void> {
   const to = outside.ipv4
-  await serve(namespace(outside.namespace), exchange)
-  const places: Record<string, Place> = {
-    bare: await bare(host, other),
-    docker: await container(host, 'docker'),
-    tsnet: await container(host, 'tsnet'),
+  await serve(namespace(outside.namespace), helper)
+  const paths = {
+    'bare macvlan': { from: await bare(host, other), to },
+    docker: { from: await container(host, 'docker'), to },
+    tsnet: { from: await container(host, 'tsnet'), to },
   }
-  const measure = async (from: Place) => {
-    const of = async (what: string) =>
-      Number(await run(from(exchange, what, to, String(EXCHANGE), String(EXCHANGES))))
-    const words = [to, '--port', String(IPERF), '--time', '1', '--json']
-    const answer = JSON.parse(await run(from('iperf3', '--client', ...words)))
-    const stream = answer.end.sum_received.bits_per_second / 1e9
-    return { ask: await of('ask'), connect: await of('connect'), stream }
-  }
-  const each = Object.entries(places).map(([name, from]) => [name, () => measure(from)] as const)
-  const medians = await rounds(Object.fromEntries(each), ROUNDS)
-  const line = (title: string, what: string) => {
-    const [least = 0, docker = 0, ours = 0] = ['bare', 'docker', 'tsnet'].map(name => medians[name]?.[what])
-    const better = (than: number) => (what === 'stream' ? ours / than : than / ours)
-    return [
-      title,
-      least,
-      docker,
-      ours,
-      against(better(least), 0.97, 'higher'),
-      against(better(docker), 0.97, 'higher'),
-    ]
-  }
-  print('Container to a machine of the LAN', [
-    ['', 'bare macvlan', 'docker', 'tsnet', 'of bare', 'of docker'],
-    line('request and response, p50 µs', 'ask'),
-    line('connect, exchange and close, p50 µs', 'connect'),
-    line('one TCP stream, Gbit/s', 'stream'),
-  ])
+  const peers = [
+    { name: 'bare macvlan', promise: 0.97 },
+    { name: 'docker', promise: 0.97 },
+  ]
+  await compare('Container to a machine of the LAN', paths, peers, { helper, times: EXCHANGES }, ROUNDS)
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'ts-bench-'))

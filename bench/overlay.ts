@@ -10,11 +10,12 @@ import type Docker from 'dockerode'
 import type { EngineName } from '../test/bed/engines.ts'
 import { type Host, image, startHost } from '../test/bed/host.ts'
 import { run } from '../test/bed/run.ts'
+import { formSwarm } from '../test/bed/swarm.ts'
 import { until } from '../test/bed/until.ts'
 import { wire } from '../test/bed/wire.ts'
 import { BareTunnel } from './baretunnel.ts'
-import { EXCHANGE, enter, IPERF, type Place, serve, stopServers } from './paths.ts'
-import { rounds } from './rounds.ts'
+import { compare } from './packets.ts'
+import { enter, type Place, serve, stopServers } from './paths.ts'
 import { against, count, median, print, quantile, quick } from './table.ts'
 
 const ROUNDS = quick ? 2 : 11
@@ -57,12 +58,9 @@ async function startHosts(engine: EngineName): Promise<[Host, Host, Host]> {
     hosts.push(keep(await startHost({ engine, name: `v${index}`, tsnetEnv })))
   }
   const [first, ...others] = hosts as [Host, Host, Host]
-  keep(await wire(first, ...others))
+  const net = keep(await wire(first, ...others))
   for (const host of hosts) await host.tsnetd.start(host.holder)
-  await first.docker('swarm', 'init', '--advertise-addr', addressOf(0))
-  const token = await first.docker('swarm', 'join-token', '--quiet', 'worker')
-  for (const [at, host] of others.entries())
-    await host.docker('swarm', 'join', '--token', token, '--advertise-addr', addressOf(at + 1), addressOf(0))
+  await formSwarm([first, ...others], 'worker', net)
   return [first, ...others] as [Host, Host, Host]
 }
 
@@ -234,43 +232,25 @@ async function packets({ near, far }: Stage, bare: Ends): Promise<void> {
     server: far[overlay].place,
     to: await addressIn(far[overlay], overlay),
   })
-  const contenders: Record<string, Ends> = { bare, swarm: await ends('swarm'), tsnet: await ends('tsnet') }
+  const contenders: Record<string, Ends> = {
+    'bare VXLAN': bare,
+    Swarm: await ends('swarm'),
+    tsnet: await ends('tsnet'),
+  }
   for (const { server } of Object.values(contenders)) await serve(server, helper)
   const probe = join(folder, 'firstreply')
   for (const { from, to } of Object.values(contenders)) await (await firstReply(probe, from, to)).at
-  const measure = async ({ from, to }: Ends) => {
-    const words = [to, '--port', String(IPERF), '--time', '1', '--json']
-    const answer = JSON.parse(await run(from('iperf3', '--client', ...words)))
-    const of = async (what: string) =>
-      Number(await run(from(helper, what, to, String(EXCHANGE), String(EXCHANGES))))
-    return {
-      ask: await of('ask'),
-      connect: await of('connect'),
-      stream: answer.end.sum_received.bits_per_second / 1e9,
-    }
-  }
-  const each = Object.entries(contenders).map(([name, ends]) => [name, () => measure(ends)] as const)
-  const medians = await rounds(Object.fromEntries(each), ROUNDS)
-  const line = (title: string, what: string): (string | number)[] => {
-    const [least = Number.NaN, theirs = Number.NaN, ours = Number.NaN] = ['bare', 'swarm', 'tsnet'].map(
-      name => medians[name]?.[what],
-    )
-    const better = (other: number) => (what === 'stream' ? ours / other : other / ours)
-    return [
-      title,
-      least,
-      theirs,
-      ours,
-      against(better(least), 0.97, 'higher'),
-      against(better(theirs), 1, 'higher'),
-    ]
-  }
-  print('Container to container on two hosts', [
-    ['', 'bare VXLAN', 'Swarm', 'tsnet', 'of bare', 'of Swarm'],
-    line('request and response, p50 µs', 'ask'),
-    line('connect, exchange and close, p50 µs', 'connect'),
-    line('one TCP stream, Gbit/s', 'stream'),
-  ])
+  const peers = [
+    { name: 'bare VXLAN', promise: 0.97 },
+    { name: 'Swarm', promise: 1 },
+  ]
+  await compare(
+    'Container to container on two hosts',
+    contenders,
+    peers,
+    { helper, times: EXCHANGES },
+    ROUNDS,
+  )
 }
 
 try {

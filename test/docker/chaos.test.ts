@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { resolve } from 'node:path'
 import type * as answers from '../../cli/answers.ts'
 import { type Host, image, startHost } from '../bed/host.ts'
+import { formSwarm } from '../bed/swarm.ts'
 import { eventually, until } from '../bed/until.ts'
 import { type Wire, wire } from '../bed/wire.ts'
 import { Container } from './container.ts'
@@ -262,18 +263,7 @@ if (driver === 'tsnet')
 
       it('works beside Docker Swarm’s own overlay on the same hosts', async () => {
         const [first, ...others] = hosts as [Host, ...Host[]]
-        await first.docker('swarm', 'init', '--advertise-addr', addressOf(0))
-        const token = await first.docker('swarm', 'join-token', '--quiet', 'worker')
-        for (const [index, host] of others.entries())
-          await host.docker(
-            'swarm',
-            'join',
-            '--token',
-            token,
-            '--advertise-addr',
-            addressOf(index + 1),
-            addressOf(0),
-          )
+        await formSwarm([first, ...others], 'worker', net as Wire)
         await first.docker('network', 'create', '--driver=overlay', '--attachable', 'theirs')
         const guests = [await run(0, 'guest0', 'theirs'), await run(1, 'guest1', 'theirs')] as const
         const there = await guests[1].address('theirs')

@@ -3,6 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Host, image, startHost } from '../bed/host.ts'
 import { type Registry, registryAddress, startRegistry } from '../bed/registry.ts'
+import { formSwarm } from '../bed/swarm.ts'
 import { eventually, until } from '../bed/until.ts'
 import { type Wire, wire } from '../bed/wire.ts'
 import { project } from '../plugin/privileges.ts'
@@ -40,18 +41,7 @@ if (driver === 'tsnet')
         await first.docker('tag', image, box)
         await first.docker('push', box)
         for (const [index, host] of hosts.entries()) await plugIn(host, addressOf(index))
-        await first.docker('swarm', 'init', '--advertise-addr', addressOf(0))
-        const token = await first.docker('swarm', 'join-token', '--quiet', 'manager')
-        for (const [index, host] of others.entries())
-          await host.docker(
-            'swarm',
-            'join',
-            '--token',
-            token,
-            '--advertise-addr',
-            addressOf(index + 1),
-            addressOf(0),
-          )
+        await formSwarm([first, ...others], 'manager', net)
       })
       after(async () => {
         await registry?.stop()
