@@ -6,7 +6,7 @@ import type { Store } from '../../core/faces.ts'
 import type { PeerTable } from '../../core/peers.ts'
 import type { Change as RecordChange } from '../../core/records.ts'
 import type { Log } from '../../core/settle.ts'
-import { Agent, decodeTags, type Endpoint, encodeTags, type Member } from '../../gossip/index.ts'
+import { Agent, decodeTags, type Endpoint, encodeTags } from '../../gossip/index.ts'
 import type { Portion } from '../../ipam/portion.ts'
 import {
   type Change,
@@ -31,12 +31,13 @@ import { isSeal, seal } from './deeds.ts'
 import { Forgetting } from './forgetting.ts'
 import { Keys, ringOf, writeRing } from './keys.ts'
 import { Memory } from './memory.ts'
-import { type Moves, takeOver, vteps } from './others.ts'
+import { type Moves, takeOver } from './others.ts'
 import { type Elsewhere, endpointsElsewhere, membersOf } from './overview.ts'
 import { Own } from './own.ts'
 import { Pools } from './pools.ts'
+import { Post } from './post.ts'
+import { Reunion } from './reunion.ts'
 import type { ClusterSettings } from './settings.ts'
-import { disclose, enclose, type Via } from './wire.ts'
 import { witness } from './witness.ts'
 
 export type ClusterParts = {
@@ -70,8 +71,6 @@ const LABEL = 'tsnet'
 const PATIENCE = 15_000
 /** Milliseconds that another host has for an order about gossip keys. */
 const OBEDIENCE = 5_000
-/** Milliseconds after which networks are made and removed by what those say who answered. */
-const REUNION = 30_000
 /** Milliseconds between two looks at what the owners of pools haven't answered. */
 const REMINDER = 200
 
@@ -87,12 +86,14 @@ export class Cluster {
   readonly #own: Own
   readonly #pools: Pools
   readonly #forgetting: Forgetting
+  readonly #reunion: Reunion
+  readonly #post: Post
   /** Gossip keys of all hosts. */
   readonly keys: Keys
   readonly #duties: Duties = {
-    direct: ({ to, bytes }) => this.#send('direct', to, bytes),
-    stream: ({ to, bytes }) => this.#send('stream', to, bytes),
-    broadcast: ({ bytes }) => this.#agent.broadcast(enclose('broadcast', this.#table.origin, bytes)),
+    direct: ({ to, bytes }) => this.#post.send('direct', to, bytes),
+    stream: ({ to, bytes }) => this.#post.send('stream', to, bytes),
+    broadcast: ({ bytes }) => this.#post.broadcast(bytes),
     changed: ({ changes }) => this.#change(changes),
     agreed: ({ member }) => this.#hear(member),
     conflict: output => this.#contested(output),
@@ -113,8 +114,6 @@ export class Cluster {
   }
   readonly #reminder: NodeJS.Timeout
   #timer: NodeJS.Timeout | undefined
-  #agreed = false
-  #lateness: NodeJS.Timeout | undefined
   #vteps: readonly string[]
 
   private constructor(parts: ClusterParts, agent: Agent, table: Table, memory: Memory) {
@@ -126,9 +125,11 @@ export class Cluster {
     this.#own = new Own(parts.store, parts.spans)
     this.#pools = this.#makePools()
     this.#forgetting = this.#makeForgetting()
+    const isForgotten = (host: string) => this.#forgetting.isForgotten(host)
+    this.#reunion = new Reunion({ table, peers: parts.peers, isForgotten, heard: parts.heard })
     this.keys = this.#makeKeys()
     this.#reminder = setInterval(() => this.#pools.tick(performance.now()), REMINDER).unref()
-    this.#listen()
+    this.#post = this.#makePost()
   }
 
   /** Throws what binding the port throws. */
@@ -230,7 +231,7 @@ export class Cluster {
   /** Containers go on when the daemon ends, so this is no farewell: what this host said stays true. */
   async close(): Promise<void> {
     clearTimeout(this.#timer)
-    clearTimeout(this.#lateness)
+    this.#reunion.close()
     clearInterval(this.#reminder)
     await this.#agent.close()
   }
@@ -303,7 +304,7 @@ export class Cluster {
   #others(): string[] | undefined {
     const { bind, seeds } = this.#parts.settings
     const elsewhere = seeds.filter(({ address, port }) => address !== bind.address || port !== bind.port)
-    if (elsewhere.length > 0 && !this.#agreed) return undefined
+    if (elsewhere.length > 0 && !this.#reunion.agreed) return undefined
     const { logs, origin } = this.#table
     const heard = [...logs.values()].flatMap(log => (log.key ? log.origin : []))
     const all = new Set([...heard, ...this.#agent.members().map(({ name }) => name)])
@@ -346,6 +347,17 @@ export class Cluster {
     })
   }
 
+  #makePost(): Post {
+    return new Post({
+      agent: this.#agent,
+      origin: this.#table.origin,
+      feed: input => this.#feed(input),
+      other: payload => this.keys.heard(payload),
+      met: () => this.#pools.meet(),
+      log: this.#parts.log,
+    })
+  }
+
   #nameOf(host: string): string {
     const member = this.#agent.member(host)
     return (member && decodeTags(member.meta).host) ?? host
@@ -360,29 +372,6 @@ export class Cluster {
     return { network: '', kind: kinds.host, key: '', value }
   }
 
-  #listen(): void {
-    const agent = this.#agent
-    const alive = (alive: boolean) => (event: { member: Readonly<Member> }) =>
-      this.#feed({ type: 'member', id: event.member.name, alive })
-    agent.on('join', alive(true)).on('alive', alive(true)).on('update', alive(true))
-    agent.on('dead', alive(false)).on('left', alive(false))
-    agent.on('join', () => this.#pools.meet())
-    agent.on('forget', ({ member }) => this.#feed({ type: 'gone', id: member.name }))
-    agent.on('user', ({ payload }) => {
-      if (this.keys.heard(payload)) return
-      const message = disclose(payload)
-      if (message) this.#feed({ type: 'received', ...message })
-    })
-    const { log } = this.#parts
-    agent.on('conflict', ({ member }) =>
-      log.warn({ member: member.name }, 'two hosts claim to be one member'),
-    )
-    for (const what of ['join', 'dead', 'left'] as const)
-      agent.on(what, ({ member }) =>
-        log.info({ member: member.name, at: member.endpoint.address }, `member: ${what}`),
-      )
-  }
-
   #feed(input: Input): void {
     for (const output of step(this.#table, input, performance.now(), Math.random)) this.#carryOut(output)
     clearTimeout(this.#timer)
@@ -392,14 +381,6 @@ export class Cluster {
 
   #carryOut(output: Output): void {
     ;(this.#duties[output.type] as (output: Output) => void)(output)
-  }
-
-  #send(via: Via, to: string, bytes: Buffer): void {
-    const member = this.#agent.member(to)
-    if (!member) return
-    const message = enclose(via, this.#table.origin, bytes)
-    if (via === 'stream') this.#agent.sendReliably(member.endpoint, message)
-    else this.#agent.send(member.endpoint, message)
   }
 
   #keep(id: string, value: string | number | undefined, then?: () => void): void {
@@ -422,31 +403,9 @@ export class Cluster {
 
   /** Somebody's table was equal to ours, so nothing that others know is unknown here. */
   #hear(member: string): void {
-    this.#learn()
+    this.#reunion.agree()
     this.#pools.meet()
     this.#pools.agreed(member)
-  }
-
-  /**
-   * Two hosts whose daemons have just started agree on little: what is in the kernel stays until every host that was known before has been
-   * heard of, by itself or by whoever kept its records.
-   */
-  #learn(): void {
-    const { peers, heard } = this.#parts
-    if (!this.#agreed) this.#lateness = setTimeout(heard, REUNION).unref()
-    this.#agreed = true
-    if (peers.heard() || !this.#isWhole()) return
-    clearTimeout(this.#lateness)
-    peers.setHeard()
-    peers.setMembers(vteps(this.#table))
-    heard()
-  }
-
-  #isWhole(): boolean {
-    const known = [...this.#table.logs.values()].filter(
-      ({ key, origin }) => key && origin !== this.#table.origin,
-    )
-    return known.every(({ epoch, origin }) => epoch > 0 || this.#forgetting.isForgotten(origin))
   }
 
   #contested(output: Extract<Output, { type: 'conflict' }>): void {
