@@ -18,6 +18,9 @@ import { ADDRESS_PROTO } from './names.ts'
 import { about, type Ordered, type Placed, parts } from './order.ts'
 import { type Failure, failure, type Report, type Room } from './room.ts'
 
+/** Links that we give neighbours. */
+const BEARERS: ReadonlySet<string> = new Set(['bridge', 'macvlan'])
+
 /** Permanent entries of the neighbour table. What the kernel found out by itself counts as absent. */
 export class Neighbours implements Room {
   readonly known = new Known()
@@ -36,7 +39,7 @@ export class Neighbours implements Room {
       row => row.link,
     )
     const indexes = owned
-      ? new Map(links.flatMap(({ row, link }) => (row.type === 'bridge' ? [[row.name, link.index]] : [])))
+      ? new Map(links.flatMap(({ row, link }) => (BEARERS.has(row.type) ? [[row.name, link.index]] : [])))
       : this.#links.indexes(asked.keys())
     return [...indexes].flatMap(([link, index]) => this.#ofLink(link, index, asked.get(link) ?? [], owned))
   }

@@ -16,7 +16,10 @@ export function lan(type: 'macvlan' | 'ipvlan', options: Mode['options']): Mode 
     endpointWords: [],
     link: ({ id }) => `tsh-${id.slice(0, 11)}`,
     network: network => networkRows(type, network).map(must),
-    endpoint: (network, endpoint) => [linkRow(type, network, endpoint), ...hostRoutes(network, endpoint)],
+    endpoint: (network, endpoint) => [
+      linkRow(type, network, endpoint),
+      ...(optionsOf(network).hostAccess ? hostWays(type, network, endpoint) : []),
+    ],
     sandbox,
     mtu: network => optionsOf(network).mtu,
     // Containers have addresses of the LAN: whatever listens there is reached without being published.
@@ -44,6 +47,8 @@ export function vlanOf(name: string): { parent: string; tag: number } | undefine
 
 const isRouted = (network: Network) => /^l3/.test(optionsOf(network).link)
 
+const sysctl = (key: string, value: string): Row => ({ kind: 'sysctl', key, value })
+
 /** Nothing leads out of the network. */
 const isClosed = (network: Network) => network.internal || optionsOf(network).parent === undefined
 
@@ -62,7 +67,6 @@ function parentRows(network: Network): Row[] {
 function pairRows(network: Network): Row[] {
   const other = nowhere(network)
   const { mtu } = optionsOf(network)
-  const set = (key: string, value: string): Row => ({ kind: 'sysctl', key, value })
   return [
     {
       kind: 'link',
@@ -73,13 +77,16 @@ function pairRows(network: Network): Row[] {
       ...(mtu !== undefined && { mtu }),
     },
     { kind: 'link', name: other, type: 'veth', up: true },
-    set(`net/ipv4/conf/${other}/arp_ignore`, '8'),
-    set(`net/ipv4/conf/${other}/forwarding`, '0'),
-    ...(network.ipv6.length > 0 ? [set(`net/ipv6/conf/${other}/disable_ipv6`, '1')] : []),
+    sysctl(`net/ipv4/conf/${other}/arp_ignore`, '8'),
+    sysctl(`net/ipv4/conf/${other}/forwarding`, '0'),
+    ...(network.ipv6.length > 0 ? [sysctl(`net/ipv6/conf/${other}/disable_ipv6`, '1')] : []),
   ]
 }
 
-/** The host's own link on the parent: nothing passes between a parent and what hangs on it. */
+/**
+ * The host's own link on the parent: nothing passes between a parent and what hangs on it. The LAN knows the host by the parent's MAC and
+ * must go on to: with arp_filter (Documentation/networking/ip-sysctl.rst) the link answers those alone whom a route leads to by it.
+ */
 function hostRows(type: 'macvlan' | 'ipvlan', network: Network): Row[] {
   const link = hostLink(network)
   return [
@@ -89,9 +96,8 @@ function hostRows(type: 'macvlan' | 'ipvlan', network: Network): Row[] {
       up: true,
       ...(type === 'macvlan' && { mac: macOf(network) }),
     },
-    ...(network.ipv6.length > 0
-      ? [{ kind: 'sysctl', key: `net/ipv6/conf/${link}/accept_ra`, value: '0' } as const]
-      : []),
+    ...(type === 'macvlan' ? [sysctl(`net/ipv4/conf/${link}/arp_filter`, '1')] : []),
+    ...(network.ipv6.length > 0 ? [sysctl(`net/ipv6/conf/${link}/accept_ra`, '0')] : []),
     ...hostAddresses(network).map((address): Row => ({ kind: 'address', link, address })),
   ]
 }
@@ -142,22 +148,32 @@ function made(pool: string, mac: string): string | undefined {
   return new URL(`http://[${groups.join(':')}]`).hostname.slice(1, -1)
 }
 
-const containing = (subnets: Subnet[], address: string) =>
-  subnets.find(({ pool }) => contains(networkOf(pool), host(address)))
-
-/** Each container has a route of its own, which wins over the one that leads to the LAN by the parent. */
-function hostRoutes(network: Network, { ipv4, ipv6 }: Endpoint): Wanted[] {
-  if (!optionsOf(network).hostAccess) return []
-  const route = (address: string | undefined, subnets: Subnet[], length: number): Wanted[] => {
+/**
+ * Each container has a route of its own, which wins over the one that leads to the LAN by the parent; and where it has a MAC of its own,
+ * the host knows that: asking would tell the whole LAN that the host's address is at the MAC of its link here.
+ */
+function hostWays(type: 'macvlan' | 'ipvlan', network: Network, { ipv4, ipv6, mac }: Endpoint): Wanted[] {
+  const link = hostLink(network)
+  const ways = (address: string | undefined, subnets: Subnet[], length: number): Row[] => {
     if (address === undefined) return []
-    const pool = containing(subnets, address)?.pool
-    const own = hostAddresses(network).find(
-      each => pool !== undefined && contains(networkOf(pool), host(each)),
-    )
-    const source = own === undefined ? { srcOf: parentOf(network) } : { src: host(own) }
-    return [must({ kind: 'route', to: `${host(address)}/${length}`, link: hostLink(network), ...source })]
+    const to = host(address)
+    return [
+      { kind: 'route', to: `${to}/${length}`, link, ...hostSource(network, address, subnets) },
+      ...(type === 'macvlan' ? [{ kind: 'neighbour', link, address: to, mac } as const] : []),
+    ]
   }
-  return [...route(ipv4, network.ipv4, 32), ...route(ipv6, network.ipv6, 128)]
+  return [...ways(ipv4, network.ipv4, 32), ...ways(ipv6, network.ipv6, 128)].map(must)
+}
+
+/** The host's own address in the container's subnet, else whatever the parent goes by. */
+function hostSource(
+  network: Network,
+  address: string,
+  subnets: Subnet[],
+): { src: string } | { srcOf: string } {
+  const pool = subnets.map(each => networkOf(each.pool)).find(each => contains(each, host(address)))
+  const own = hostAddresses(network).find(each => pool !== undefined && contains(pool, host(each)))
+  return own === undefined ? { srcOf: parentOf(network) } : { src: host(own) }
 }
 
 /** Once joined, libnetwork has taken it away, and when its container dies it is gone. */

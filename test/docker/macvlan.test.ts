@@ -229,6 +229,21 @@ onDocker('macvlan', bed => {
     assert.equal(await who(bed.host, await bob.address('n')), `bob ${bed.ipv4}`)
   })
 
+  bed.it('with host_access, the LAN knows the host by the MAC of the parent as before', async () => {
+    await network(bed, 'n', { opt: { host_access: 'true' } })
+    const ann = await bed.run('ann', 'n')
+    const ask = ['busybox', 'arping', '-c', '1', '-w', '1', '-I', 'eth0', bed.ipv4]
+    const { stdout } = await bed.outside.attempt(ask)
+    const mac = await bed.host.exec('cat', '/sys/class/net/eth0/address')
+    assert.deepEqual(stdout.match(/(?<=\[)[0-9a-f:]{17}(?=\])/g), [mac.trim()])
+    assert(await pings(bed.outside, bed.ipv4))
+    for (const _ of Array(3)) {
+      await bed.host.exec('ip', 'neigh', 'flush', 'all')
+      assert(await pings(bed.host, await ann.address('n')))
+    }
+    assert.match(await bed.outside.exec('ip', 'neigh', 'show', bed.ipv4), new RegExp(mac.trim()))
+  })
+
   bed.it('a parent that is taken away and made again is picked up with its containers', async () => {
     await pair(bed, async make => {
       await network(bed, 'n', { subnets: [beyond], opt: { parent: 'lanp', host_access: 'true' } })

@@ -92,12 +92,12 @@ onDocker('a network', bed => {
   if (driver !== 'tsnet') return
 
   bed.it('hides its containers behind the address that it names', async () => {
-    await bed.host.exec('ip', 'address', 'add', '10.250.0.77/24', 'dev', 'eth0')
+    await bed.host.exec('ip', 'address', 'add', '10.250.0.177/24', 'dev', 'eth0')
     try {
-      await bed.network('n', { subnets, opt: { 'com.docker.network.host_ipv4': '10.250.0.77' } })
-      assert.equal(await bed.seenOutside(await bed.run('ann', 'n')), '10.250.0.77')
+      await bed.network('n', { subnets, opt: { 'com.docker.network.host_ipv4': '10.250.0.177' } })
+      assert.equal(await bed.seenOutside(await bed.run('ann', 'n')), '10.250.0.177')
     } finally {
-      await bed.host.exec('ip', 'address', 'delete', '10.250.0.77/24', 'dev', 'eth0')
+      await bed.host.exec('ip', 'address', 'delete', '10.250.0.177/24', 'dev', 'eth0')
     }
   })
 
