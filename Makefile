@@ -107,19 +107,19 @@ plugin: rootfs
 
 test: check all rootfs
 	$(call install,$(to_run) $(to_test))
-	$(mocha) 'test/**/*.test.ts'
+	$(node) test/lanes.ts
 
 # Those that need no Docker engine.
-test-quick: check all
+test-quick: check all rootfs
 	$(call install,$(to_run) $(to_test))
 	$(mocha) --ignore 'test/docker/**' 'test/**/*.test.ts'
 
-# Those on real engines alone, or some of them: SUITES="reach publish". TSNET_CONTAINERS=200 and TSNET_KILLS=100 make crowd and storm as
-# large as the project promises.
+# Those on real engines alone, or some of them: SUITES="reach publish", TSNET_ENGINES=28.5. TSNET_CONTAINERS=200 and TSNET_KILLS=100 make
+# crowd and storm as large as the project promises.
 SUITES ?= *
 test-docker: all rootfs
 	$(call install,$(to_run) $(to_test))
-	$(mocha) $(SUITES:%=test/docker/%.test.ts)
+	$(node) test/lanes.ts $(SUITES:%='%')
 
 check: node_modules/.package-lock.json
 	node_modules/.bin/tsc --noEmit

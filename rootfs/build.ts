@@ -19,12 +19,13 @@ import { type Package, packages } from './packages.ts'
 import { sbom } from './sbom.ts'
 
 /**
- * Assembles `dist/plugin`, which `docker plugin create` takes, from the daemon in `dist/`, and `dist/plugin-sbom.json`. The same sources,
- * Node and packages give the same bytes.
+ * Assembles `plugin`, which `docker plugin create` takes, and `plugin-sbom.json` in the folder that it is given, else in `dist/`, from
+ * the daemon in `dist/`. The same sources, Node and packages give the same bytes.
  */
 
 const project = resolve(import.meta.dirname, '..')
 const dist = join(project, 'dist')
+const target = resolve(process.argv[2] ?? dist)
 
 /** Programs that the daemon runs. There is no shell: it runs none by one. */
 const programs = ['nft', 'xtables-nft-multi', 'xtables-legacy-multi']
@@ -53,7 +54,7 @@ const mountpoints = [
 const mountfiles = ['etc/hosts', 'etc/resolv.conf']
 
 async function build(): Promise<void> {
-  const work = await mkdtemp(join(dist, 'plugin.'))
+  const work = await mkdtemp(join(target, 'plugin.'))
   try {
     const [plugin, closure] = [join(work, 'plugin'), join(work, 'closure')]
     const available = await packages()
@@ -65,9 +66,9 @@ async function build(): Promise<void> {
     await proveLoads(rootfs)
     await copyFile(join(project, 'config.json'), join(plugin, 'config.json'))
     await normalise(plugin)
-    await writeFile(join(dist, 'plugin-sbom.json'), await sbom(used, dist))
-    await rm(join(dist, 'plugin'), { recursive: true, force: true })
-    await rename(plugin, join(dist, 'plugin'))
+    await writeFile(join(target, 'plugin-sbom.json'), await sbom(used, dist))
+    await rm(join(target, 'plugin'), { recursive: true, force: true })
+    await rename(plugin, join(target, 'plugin'))
   } finally {
     await rm(work, { recursive: true, force: true })
   }

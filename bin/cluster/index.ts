@@ -383,14 +383,15 @@ export class Cluster {
     ;(this.#duties[output.type] as (output: Output) => void)(output)
   }
 
-  #keep(id: string, value: string | number | undefined, then?: () => void): void {
-    this.#memory.set(id, value).then(then, err => this.#parts.log.error({ err }, `${id} was not kept`))
+  #keep(id: string, value: string | number | undefined, then?: () => void | Promise<void>): void {
+    const kept = this.#memory.set(id, value).then(then)
+    kept.catch(err => this.#parts.log.error({ err }, `${id} was not kept`))
   }
 
   /** The others were told to forget this host: what it says now it says anew. */
   #rejoin(fence: number): void {
     this.#parts.log.error({ fence }, 'the others were told to forget this host; it joins them anew')
-    this.#keep('fence', fence, () => void this.#begin(fence))
+    this.#keep('fence', fence, () => this.#begin(fence))
   }
 
   #change(changes: readonly Change[]): void {

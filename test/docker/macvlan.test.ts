@@ -1,28 +1,10 @@
 import assert from 'node:assert/strict'
 import { eventually, until } from '../bed/until.ts'
 import { again } from './again.ts'
-import {
-  type Bed,
-  type Container,
-  driver,
-  type NetworkOptions,
-  onDocker,
-  type Place,
-  pings,
-  who,
-} from './support.ts'
+import { beyond, facts, lan, networkOf, pair } from './lan.ts'
+import { driver, onDocker, type Place, pings, who } from './support.ts'
 
-/** The network that host and machine outside share: containers live there beside them. */
-const lan = { Subnet: '10.250.0.0/24', Gateway: '10.250.0.254', IPRange: '10.250.0.64/27' }
-const lan6 = { Subnet: 'fd00:250::/64', Gateway: 'fd00:250::fe', IPRange: 'fd00:250::64:0/112' }
-
-/** `TSNET_DRIVER=macvlan` runs what both can do on Docker's own driver. */
-const network = (bed: Bed, name: string, { opt = {}, ...rest }: NetworkOptions = {}) =>
-  bed.network(name, {
-    subnets: [lan, lan6],
-    ...rest,
-    opt: { ...(driver === 'tsnet' && { mode: 'macvlan' }), parent: 'eth0', ...opt },
-  })
+const network = networkOf('macvlan')
 
 onDocker('macvlan', bed => {
   bed.it('containers reach each other, the router and what is behind it, in both families', async () => {
@@ -295,47 +277,7 @@ onDocker('macvlan', bed => {
   })
 })
 
-/** What is beyond link `lanp` of the host, which scenarios may ill-treat. */
-const beyond = { Subnet: '10.252.0.0/24', Gateway: '10.252.0.1', IPRange: '10.252.0.64/27' }
-
-/** Runs a scenario with `lanp`, which leads to the machine outside; it makes that link again when it asks for it. */
-async function pair(bed: Bed, body: (make: () => Promise<void>) => Promise<void>): Promise<void> {
-  const make = async () => {
-    const { namespace } = bed.outside
-    const links = ['ip', 'link', 'add', 'lanp', 'type', 'veth', 'peer', 'name', 'lanq']
-    await bed.host.exec(...links)
-    await bed.plugOutside(namespace, 'lanq')
-    await bed.outside.exec('ip', 'address', 'add', '10.252.0.1/24', 'dev', 'lanq')
-    await bed.outside.exec('ip', 'link', 'set', 'lanq', 'up')
-    await bed.host.exec('ip', 'address', 'add', '10.252.0.2/24', 'dev', 'lanp')
-    await bed.host.exec('ip', 'link', 'set', 'lanp', 'up')
-  }
-  await make()
-  try {
-    await body(make)
-  } finally {
-    await bed.host.attempt(['ip', 'link', 'delete', 'lanp'])
-  }
-}
-
 const nodad = (address: string) => (address.includes(':') ? ['nodad'] : [])
-
-/** What a container sees of its link, without what its address makes different. */
-async function facts(one: Container): Promise<object> {
-  const { Pid } = (await one.inspect()).State
-  // With the host's `ip`, which tells more than the container's.
-  const ip = (...argv: string[]) => one.host.exec('nsenter', `--target=${Pid}`, '--net', 'ip', ...argv)
-  const [link, routes] = [await ip('-d', 'link', 'show', 'eth0'), await ip('route')]
-  const lines = routes
-    .replaceAll(/10\.25\d\.0\.\d+/g, '…')
-    .trim()
-    .split('\n')
-  return {
-    macvlan: /macvlan mode \w+/.exec(link)?.[0],
-    mtu: /mtu \d+/.exec(link)?.[0],
-    routes: lines.map(line => line.trim()),
-  }
-}
 
 onDocker(
   'macvlan lives on',

@@ -24,6 +24,8 @@ type Settings = Partial<Omit<HostSettings, 'engine' | 'name'>> & {
   own?: boolean
   /** Runs before the first daemon starts. */
   prepare?: (host: Host) => Promise<void>
+  /** Options of the network that each host makes once; a bridge's unless told. */
+  first?: Record<string, string>
 }
 
 /** A subnet, or all that `docker network create` may say about one. */
@@ -127,7 +129,7 @@ export class Bed {
   /** Boots the host, unless it is up already. */
   async start(): Promise<void> {
     if (this.#host) return
-    const { own: _, prepare, ...settings } = this.#settings
+    const { own: _, prepare, first: __, ...settings } = this.#settings
     const name = `d${hosts++}`
     this.#host = await startHost({ ...settings, engine: this.engine, name, ...(prepare && { prepare }) })
     this.#wire = await wire(this.#host)
@@ -273,7 +275,8 @@ export class Bed {
 
   /** The first containers make what all share, with us (tables) and on Docker's own bridge (chains): that isn't a leak. */
   async #settled(): Promise<Snapshot> {
-    await this.network('first', { subnets: ['172.30.0.0/24', 'fd00:1::/64'] })
+    const { first = {} } = this.#settings
+    await this.network('first', { subnets: ['172.30.0.0/24', 'fd00:1::/64'], opt: first })
     await Promise.all([this.run('first', 'first'), this.run('firstborn', 'bridge', { publish: ['8080:80'] })])
     await this.clear()
     return this.#quiet()

@@ -13,7 +13,8 @@ export function obstacle(): string | undefined {
 
 const lacking = new Map<string, string | undefined>()
 
-function lacks(type: string): string | undefined {
+/** Why links of a type can’t be made here; undefined when they can. */
+export function lacks(type: string): string | undefined {
   if (!lacking.has(type)) lacking.set(type, tried(type))
   return lacking.get(type)
 }

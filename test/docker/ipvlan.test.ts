@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict'
+import { until } from '../bed/until.ts'
+import { lacks } from '../kernel/bed.ts'
+import { beyond, facts, lan, networkOf, pair } from './lan.ts'
+import { type Bed, type Container, driver, onDocker, pings, who } from './support.ts'
+
+const network = networkOf('ipvlan')
+
+const reason = lacks('ipvlan') ?? lacks('vlan')
+
+/** So that it can also run in User Mode Linux, which has nf_tables for bridges alone: no rules of nft's, no bridge network of ours. */
+const settings = {
+  iptables: 'legacy',
+  ...(driver === 'tsnet' && { first: { mode: 'ipvlan' } }),
+} as const
+
+;(reason ? describe.skip : describe)(`with links of their own${reason ? `: ${reason}` : ''}`, () => {
+  onDocker('ipvlan', suite, { ...settings, engines: ['20.10'] })
+})
+
+function suite(bed: Bed): void {
+  const mac = async (one: Container) => (await one.exec('cat', '/sys/class/net/eth0/address')).trim()
+
+  bed.it(
+    'containers have the parent’s MAC, and reach each other, the router and what is behind it',
+    async () => {
+      await network(bed, 'n')
+      const [ann, bob] = [await bed.run('ann', 'n'), await bed.run('bob', 'n')]
+      const parent = await bed.host.exec('cat', '/sys/class/net/eth0/address')
+      for (const one of [ann, bob]) assert.equal(await mac(one), parent.trim())
+      for (const family of [4, 6] as const) {
+        assert.equal(await who(ann, await bob.address('n', family)), `bob ${await ann.address('n', family)}`)
+        assert(await pings(ann, family === 4 ? bed.outside.far4 : bed.outside.far6))
+      }
+      assert.equal(await who(bed.outside, await bob.address('n')), `bob ${bed.outside.ipv4}`)
+    },
+  )
+
+  bed.it('private keeps containers apart, and from nobody else', async () => {
+    await network(bed, 'n', { opt: { ipvlan_flag: 'private' } })
+    const [ann, bob] = [await bed.run('ann', 'n'), await bed.run('bob', 'n')]
+    assert(!(await pings(ann, await bob.address('n'))))
+    assert(await pings(ann, bed.outside.far4))
+  })
+
+  for (const mode of ['l3', 'l3s'])
+    bed.it(`in ${mode} the LAN needs a route by the host, and the way out is the link`, async () => {
+      const subnets = ['10.77.0.0/24']
+      await network(bed, 'n', { subnets, opt: { ipvlan_mode: mode } })
+      const [ann, bob] = [await bed.run('ann', 'n'), await bed.run('bob', 'n')]
+      assert.match(await ann.exec('ip', 'route'), /default dev eth0/)
+      assert.equal(await who(ann, await bob.address('n')), `bob ${await ann.address('n')}`)
+      await bed.routed('10.77.0.0/24', async () => {
+        assert.equal(await who(bed.outside, await ann.address('n')), `ann ${bed.outside.ipv4}`)
+        assert(await pings(ann, bed.outside.far4))
+      })
+    })
+
+  for (const mode of ['macvlan', 'ipvlan'])
+    bed.it(`makes a VLAN for a ${mode} network, and takes it away with the last one on it`, async () => {
+      await behindVlan(bed, async subnets => {
+        const opt = { ...(driver === 'tsnet' && { mode }), parent: 'eth0.10' }
+        await bed.network('n', { subnets, opt })
+        const [ann, bob] = [await bed.run('ann', 'n'), await bed.run('bob', 'n')]
+        assert(await pings(ann, '10.254.0.1'))
+        assert(await pings(ann, await bob.address('n')))
+        await bed.clear()
+        assert.doesNotMatch(await bed.host.exec('ip', 'link'), /eth0\.10/)
+      })
+    })
+
+  if (driver !== 'tsnet') return
+
+  bed.it('is what Docker’s own is: link, MTU and routes', async () => {
+    for (const ipvlan_mode of ['l2', 'l3']) {
+      const seen: object[] = []
+      for (const own of [{ driver: 'ipvlan', opt: { parent: 'eth0', ipvlan_mode } }, undefined]) {
+        const opt = { mode: 'ipvlan', parent: 'eth0', ipvlan_mode }
+        await bed.network('n', { subnets: ipvlan_mode === 'l2' ? [lan] : ['10.77.0.0/24'], opt, ...own })
+        seen.push(await facts(await bed.run('ann', 'n')))
+        await bed.clear()
+      }
+      assert.deepEqual(seen[1], seen[0])
+    }
+  })
+
+  bed.it('with host_access, host and containers reach each other', async () => {
+    const pool = { ...lan, AuxiliaryAddresses: { host: '10.250.0.99' } }
+    await network(bed, 'n', { subnets: [pool], opt: { host_access: 'true' } })
+    const ann = await bed.run('ann', 'n')
+    assert.equal(await who(bed.host, await ann.address('n')), 'ann 10.250.0.99')
+    assert(await pings(ann, '10.250.0.99'))
+    assert(await pings(ann, bed.outside.far4))
+  })
+
+  bed.it('gives no container an address that somebody on the LAN has', async () => {
+    await network(bed, 'n')
+    await assert.rejects(bed.run('ann', 'n', { ip: bed.ipv4 }), /is in use on eth0 by 02:fa:/)
+  })
+
+  bed.it('a parent that is taken away and made again is picked up with its containers', async () => {
+    await pair(bed, async make => {
+      await network(bed, 'n', { subnets: [beyond], opt: { parent: 'lanp' } })
+      const ann = await bed.run('ann', 'n')
+      assert(await pings(ann, '10.252.0.1'))
+      await bed.host.exec('ip', 'link', 'delete', 'lanp')
+      await make()
+      await until('the container to be back', () => pings(ann, '10.252.0.1'))
+      await bed.clear()
+    })
+  })
+}
+
+/** While the machine outside is on VLAN 10, too. */
+async function behindVlan(bed: Bed, body: (subnets: string[]) => Promise<void>): Promise<void> {
+  const ip = (...argv: string[]) => bed.outside.exec('ip', ...argv)
+  await ip('link', 'add', 'link', 'eth0', 'name', 'eth0.10', 'type', 'vlan', 'id', '10')
+  try {
+    await ip('address', 'add', '10.254.0.1/24', 'dev', 'eth0.10')
+    await ip('link', 'set', 'eth0.10', 'up')
+    await body(['10.254.0.0/24'])
+  } finally {
+    await ip('link', 'delete', 'eth0.10')
+  }
+}
