@@ -8,7 +8,7 @@ import { eventually, until } from '../bed/until.ts'
 import { type Wire, wire } from '../bed/wire.ts'
 import { project } from '../plugin/privileges.ts'
 import { Container } from './container.ts'
-import { during, pinging } from './flows.ts'
+import { asking, during, pinging } from './flows.ts'
 import { driver, engineNames, pings, who } from './support.ts'
 
 const KEY = Buffer.alloc(32, 9).toString('base64')
@@ -161,6 +161,40 @@ if (driver === 'tsnet')
         await eventually(async () => assert.deepEqual(await answers(asks, 4), [4]), MOVED)
         await host.docker('rm', '--force', 'asks')
         await manager().docker('service', 'rm', 'vip')
+      })
+
+      it('refuses no request while a service is rolled over and scaled down', async () => {
+        await service('roll', '--replicas=3', '--network=shop', '--update-order=start-first')
+        const old = new Set((await serving('roll', 'shop', 3)).map(each => each.name))
+        const host = hostAt(1)
+        await host.docker('run', '--detach', '--name', 'asks', '--network', 'shop', box)
+        const asks = new Container(host, 'asks')
+        await asks.serves()
+        const { stdout } = await asks.attempt(['nslookup', '-type=a', 'roll', '127.0.0.11'])
+        const virtual = /Name:\s+roll\s+Address: (\S+)/.exec(stdout)?.[1] ?? ''
+        const from = [asks, ...(await tasks('web'))]
+        for (const each of from) {
+          await each.serves()
+          await eventually(async () => assert.ok(await who(each, virtual)), MOVED)
+        }
+        await during(
+          from.map(each => asking(each, virtual)),
+          async () => {
+            await manager().docker('service', 'update', '--detach', '--quiet', '--force', 'roll')
+            await until(
+              'the new tasks alone to run',
+              async () => {
+                const now = await tasks('roll')
+                return now.length === 3 && now.every(each => !old.has(each.name))
+              },
+              { deadline: MOVED, every: 300 },
+            )
+            await manager().docker('service', 'scale', '--detach', 'roll=1')
+            await serving('roll', 'shop', 1)
+          },
+        )
+        await host.docker('rm', '--force', 'asks')
+        await manager().docker('service', 'rm', 'roll')
       })
 
       it('adds a network to a service that runs, and drains a node', async () => {
