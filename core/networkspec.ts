@@ -18,6 +18,16 @@ export function parsed(spec: NetworkSpec, modes: Modes, created: number): Networ
   }
 }
 
+/** The sentence that `parsed` refuses a network with; undefined when it doesn't. */
+export function complaint(spec: NetworkSpec, modes: Modes): string | undefined {
+  try {
+    parsed(spec, modes, 0)
+  } catch (error) {
+    if (error instanceof Refused) return error.message
+    throw error
+  }
+}
+
 /** Refused when a known network is asked for again with other content. */
 export function same(known: Network, asked: Network): void {
   const plain = ({ created: _, shared: __, ...rest }: Network) => JSON.stringify(rest)

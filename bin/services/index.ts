@@ -4,17 +4,17 @@ import type { Log } from '../../core/settle.ts'
 import { Alarm } from '../alarm.ts'
 import type { ServicesOf } from './docker.ts'
 
-/** Milliseconds after something moved: what moves together is looked at together. */
-const SOON = 50
+/** Milliseconds after something moved: what moves together is looked at together, but a new container's program begins soon. */
+const SOON = 10
 /** Milliseconds between two looks, for Docker tells only who asks which tasks a service has. */
 const PERIOD = 1_000
 /** What the kernel was told of a namespace and may not have done. */
 const UNKNOWN = ''
 /**
  * How often the namespace of a container is looked for SOON: Docker 20.10 makes it after Join, when the program is about to start
- * (libnetwork's setKey, a hook of runc). Two to three seconds; then it is one of a container that is gone.
+ * (libnetwork's setKey, a hook of runc). For some seconds; then it is one of a container that is gone.
  */
-const YOUNG = 40
+const YOUNG = 100
 
 export type ServiceParts = {
   services: ServicesOf

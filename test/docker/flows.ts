@@ -76,7 +76,7 @@ export function streaming(from: Place, address: string, port = 7): Flow {
 
 /** A page again and again, each time by a new connection, as fast as the machine starts the program that asks. */
 export function asking(from: Place, address: string): Flow {
-  const ask = `busybox wget -q -T 5 -O /dev/null http://${address}/`
+  const ask = `timeout 5 busybox wget -q -O /dev/null http://${address}/`
   const child = start(from, [
     'sh',
     '-c',
