@@ -2,9 +2,8 @@ import { hostname } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { Logger } from 'pino'
 import { cliMethods } from '../cli/methods.ts'
-import type { NetworkSpec } from '../core/faces.ts'
 import type { Method, MethodTable } from '../core/methods.ts'
-import { complaint } from '../core/networkspec.ts'
+import { complaint, type Planned } from '../core/networkspec.ts'
 import { driverMethods } from '../driver/methods.ts'
 import { ipamMethods } from '../ipam/methods.ts'
 import { modes } from '../modes/index.ts'
@@ -48,7 +47,7 @@ export async function openDoors(parts: Parts): Promise<{ close(): Promise<void> 
   const asked = noticed(counted(pods.methods), () => memory.touch())
   const api = await serve({ path: settings.api, methods: { ...cliMethods(desk(parts)), ...asked }, log })
   await pods.start()
-  const warned = (spec: NetworkSpec) => complained(spec, log)
+  const warned = (spec: Planned) => complained(spec, log)
   const docker = counted({
     ...driverMethods(engine, { scope, nodes, complaint: warned }),
     ...ipamMethods(ipam),
@@ -71,11 +70,10 @@ export async function openDoors(parts: Parts): Promise<{ close(): Promise<void> 
   }
 }
 
-/** What a Swarm's leader finds wrong with a network, as long as it is wrong for an internal one, too: the leader isn't told which it is. */
-function complained(spec: NetworkSpec, log: Logger): string | undefined {
+/** What a Swarm's leader finds wrong with a network, for its log, too. */
+function complained(spec: Planned, log: Logger): string | undefined {
   const sentence = complaint(spec, modes)
-  if (sentence === undefined || complaint({ ...spec, internal: true }, modes) === undefined) return undefined
-  log.warn({}, `network ${spec.id} will be refused on every node: ${sentence}`)
+  if (sentence !== undefined) log.warn({}, `network ${spec.id} will be refused on every node: ${sentence}`)
   return sentence
 }
 

@@ -18,8 +18,16 @@ export function parsed(spec: NetworkSpec, modes: Modes, created: number): Networ
   }
 }
 
-/** The sentence that `parsed` refuses a network with; undefined when it doesn't. */
-export function complaint(spec: NetworkSpec, modes: Modes): string | undefined {
+/** A network as a Swarm's leader knows it. */
+export type Planned = Omit<NetworkSpec, 'internal'>
+
+/** The sentence that `parsed` refuses a network with, internal or not; undefined when it takes one of the two. */
+export function complaint(spec: Planned, modes: Modes): string | undefined {
+  const [plain, internal] = [false, true].map(internal => refusal({ ...spec, internal }, modes))
+  return internal === undefined ? undefined : plain
+}
+
+function refusal(spec: NetworkSpec, modes: Modes): string | undefined {
   try {
     parsed(spec, modes, 0)
   } catch (error) {

@@ -1,5 +1,6 @@
-import type { NetworkSpec, Networks } from '../core/faces.ts'
+import type { Networks } from '../core/faces.ts'
 import { type MethodTable, method } from '../core/methods.ts'
+import type { Planned } from '../core/networkspec.ts'
 import * as shapes from './shapes.ts'
 import {
   allocated,
@@ -17,8 +18,8 @@ export type DriverSettings = {
   scope: 'local' | 'global'
   /** Hears of the other nodes of the Swarm, by address. */
   nodes?: { came(address: string): void; went(address: string): void }
-  /** The sentence that such a network would be refused with; undefined when it wouldn't. */
-  complaint?: (spec: NetworkSpec) => string | undefined
+  /** The sentence that such a network would be refused with, internal or not; undefined when it might not. */
+  complaint?: (spec: Planned) => string | undefined
 }
 
 /**

@@ -1,6 +1,7 @@
 import type * as z from 'zod'
 import { Refused } from '../core/errors.ts'
 import type { EndpointSpec, NetworkSpec, Sandbox } from '../core/faces.ts'
+import type { Planned } from '../core/networkspec.ts'
 import type { PortRequest, Proto, Subnet } from '../core/records.ts'
 import type * as shapes from './shapes.ts'
 
@@ -149,7 +150,7 @@ const REFUSED = 'refused'
  */
 export function allocated(
   { NetworkID, Options }: Request<typeof shapes.AllocateNetwork>,
-  complaint: (spec: NetworkSpec) => string | undefined = () => undefined,
+  complaint: (spec: Planned) => string | undefined = () => undefined,
 ): Record<string, string> {
   const { [REFUSED]: _, ...said } = Options ?? {}
   const { mode = 'overlay' } = said
@@ -157,7 +158,6 @@ export function allocated(
   const refused = complaint({
     id: NetworkID,
     words,
-    internal: false,
     enable: { ipv4: true, ipv6: false },
     ipv4: [],
     ipv6: [],

@@ -21,7 +21,7 @@ const MOVED = 120_000
 const addressOf = (index: number) => `10.250.0.${index + 1}`
 
 if (driver === 'tsnet')
-  for (const engine of process.env.TSNET_ENGINES ? engineNames : engineNames.slice(-1))
+  for (const engine of engineNames)
     describe(`Swarm of ${COUNT} nodes, Docker ${engine}`, function () {
       this.timeout(300_000)
       const hosts: Host[] = []
