@@ -3,8 +3,7 @@ import { decode, encode, RECURSION_DESIRED } from 'dns-packet'
 import { datagram } from '../../names/relay.ts'
 
 /** Where Docker answers in each container's namespace. */
-const SERVER = '127.0.0.11'
-const PORT = 53
+const DOCKER = { server: '127.0.0.11', port: 53 }
 /** Milliseconds: what Docker knows itself it answers at once. What it doesn't know it asks others, and nobody waits for that. */
 const PATIENCE = 500
 /** Bytes of an answer (RFC 6891, 6.2.3): some 4000 addresses. */
@@ -13,19 +12,22 @@ const MOST = 65_000
 /** IPv4 addresses that Docker's name server gives the first of these containers that it answers at all; none where it answers nobody. */
 export type Lookup = (sandboxes: readonly string[], name: string) => Promise<string[]>
 
-export const lookUp: Lookup = async (sandboxes, name) => {
+export async function lookUp(sandboxes: readonly string[], name: string, at = DOCKER): Promise<string[]> {
+  const last = performance.now() + PATIENCE
   for (const sandbox of sandboxes) {
-    const found = await addressesOf(sandbox, name)
+    const found = await addressesOf(sandbox, name, at)
     if (found) return found
+    // Whoever is silent is there and asks others; the next one would be no wiser.
+    if (performance.now() >= last) break
   }
   return []
 }
 
 /** Undefined when nobody answers there. */
-export async function addressesOf(
+async function addressesOf(
   namespace: string,
   name: string,
-  { server = SERVER, port = PORT } = {},
+  { server, port }: typeof DOCKER,
 ): Promise<string[] | undefined> {
   const id = Math.floor(Math.random() * 65_536)
   try {
