@@ -3,8 +3,10 @@ import { dirname, join } from 'node:path'
 import type { Logger } from 'pino'
 import { cliMethods } from '../cli/methods.ts'
 import type { Method, MethodTable } from '../core/methods.ts'
+import { complaint, type Planned } from '../core/networkspec.ts'
 import { driverMethods } from '../driver/methods.ts'
 import { ipamMethods } from '../ipam/methods.ts'
+import { modes } from '../modes/index.ts'
 import manifest from '../package.json' with { type: 'json' }
 import type { Host } from './host.ts'
 import type { Membership } from './membership.ts'
@@ -45,7 +47,11 @@ export async function openDoors(parts: Parts): Promise<{ close(): Promise<void> 
   const asked = noticed(counted(pods.methods), () => memory.touch())
   const api = await serve({ path: settings.api, methods: { ...cliMethods(desk(parts)), ...asked }, log })
   await pods.start()
-  const docker = counted({ ...driverMethods(engine, { scope, nodes }), ...ipamMethods(ipam) })
+  const warned = (spec: Planned) => complained(spec, log)
+  const docker = counted({
+    ...driverMethods(engine, { scope, nodes, complaint: warned }),
+    ...ipamMethods(ipam),
+  })
   const methods = noticed(docker, () => {
     reconciler.touch()
     memory.touch()
@@ -62,6 +68,13 @@ export async function openDoors(parts: Parts): Promise<{ close(): Promise<void> 
       await Promise.all(servers.map(server => server.close()))
     },
   }
+}
+
+/** What a Swarm's leader finds wrong with a network, for its log, too. */
+function complained(spec: Planned, log: Logger): string | undefined {
+  const sentence = complaint(spec, modes)
+  if (sentence !== undefined) log.warn({}, `network ${spec.id} will be refused on every node: ${sentence}`)
+  return sentence
 }
 
 /** What an operator's questions are answered from. */

@@ -38,9 +38,9 @@ export interface Kernel {
   retire(namespace: string, link: string, mac?: string): Promise<void>
   /**
    * In a container's namespace, connections to these addresses go to their backends in turn; what was said before of this namespace is
-   * forgotten. Fine when the namespace is gone. Rejects with the kernel's words.
+   * forgotten. Answers false when there is no such namespace, not yet or no more. Rejects with the kernel's words.
    */
-  balance(namespace: string, services: readonly VirtualService[]): Promise<void>
+  balance(namespace: string, services: readonly VirtualService[]): Promise<boolean>
   /** A link of the host as a parent of others; undefined when it isn't there. */
   parent(name: string): Promise<Parent | undefined>
   /**

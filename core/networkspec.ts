@@ -18,6 +18,24 @@ export function parsed(spec: NetworkSpec, modes: Modes, created: number): Networ
   }
 }
 
+/** A network as a Swarm's leader knows it. */
+export type Planned = Omit<NetworkSpec, 'internal'>
+
+/** The sentence that `parsed` refuses a network with, internal or not; undefined when it takes one of the two. */
+export function complaint(spec: Planned, modes: Modes): string | undefined {
+  const [plain, internal] = [false, true].map(internal => refusal({ ...spec, internal }, modes))
+  return internal === undefined ? undefined : plain
+}
+
+function refusal(spec: NetworkSpec, modes: Modes): string | undefined {
+  try {
+    parsed(spec, modes, 0)
+  } catch (error) {
+    if (error instanceof Refused) return error.message
+    throw error
+  }
+}
+
 /** Refused when a known network is asked for again with other content. */
 export function same(known: Network, asked: Network): void {
   const plain = ({ created: _, shared: __, ...rest }: Network) => JSON.stringify(rest)

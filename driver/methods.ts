@@ -1,11 +1,13 @@
 import type { Networks } from '../core/faces.ts'
 import { type MethodTable, method } from '../core/methods.ts'
+import type { Planned } from '../core/networkspec.ts'
 import * as shapes from './shapes.ts'
 import {
   allocated,
   endpointSpec,
   joinAnswer,
   networkSpec,
+  onNode,
   otherNode,
   portRequests,
   skipGateway,
@@ -16,6 +18,8 @@ export type DriverSettings = {
   scope: 'local' | 'global'
   /** Hears of the other nodes of the Swarm, by address. */
   nodes?: { came(address: string): void; went(address: string): void }
+  /** The sentence that such a network would be refused with, internal or not; undefined when it might not. */
+  complaint?: (spec: Planned) => string | undefined
 }
 
 /**
@@ -25,7 +29,7 @@ export type DriverSettings = {
  * RevokeExternalConnectivity is forgotten after a restart) or for what we never knew: Leave and DeleteEndpoint each take
  * away all that came after CreateEndpoint, and nothing to do is a success.
  */
-export function driverMethods(networks: Networks, { scope, nodes }: DriverSettings): MethodTable {
+export function driverMethods(networks: Networks, { scope, nodes, complaint }: DriverSettings): MethodTable {
   return {
     'Plugin.Activate': {
       run: () => {
@@ -45,13 +49,13 @@ export function driverMethods(networks: Networks, { scope, nodes }: DriverSettin
     'NetworkDriver.GwAllocCheck': method(shapes.GwAllocCheck, request => skipGateway(request.Options)),
 
     'NetworkDriver.AllocateNetwork': method(shapes.AllocateNetwork, request => ({
-      Options: allocated(request.Options ?? {}),
+      Options: allocated(request, complaint),
     })),
 
     'NetworkDriver.FreeNetwork': method(shapes.OneNetwork, () => undefined),
 
     'NetworkDriver.CreateNetwork': method(shapes.CreateNetwork, request =>
-      networks.createNetwork(networkSpec(request)),
+      networks.createNetwork(scope === 'global' ? onNode(networkSpec(request)) : networkSpec(request)),
     ),
 
     'NetworkDriver.DeleteNetwork': method(shapes.OneNetwork, request =>

@@ -1,6 +1,7 @@
 import type * as z from 'zod'
 import { Refused } from '../core/errors.ts'
 import type { EndpointSpec, NetworkSpec, Sandbox } from '../core/faces.ts'
+import type { Planned } from '../core/networkspec.ts'
 import type { PortRequest, Proto, Subnet } from '../core/records.ts'
 import type * as shapes from './shapes.ts'
 
@@ -137,13 +138,37 @@ export function skipGateway(options: shapes.NetworkOptions): { SkipIPv4: boolean
   }
 }
 
+/** Docker shows it to whoever inspects the network; no option of ours. */
+const REFUSED = 'refused'
+
 /**
  * What the nodes of a Swarm get of a network's options: exactly what is answered here. A network of all nodes is an overlay unless it was
  * said to be something else, and its addresses are given by the Swarm's leader alone.
+ *
+ * Docker has already told the user that the network is made, and would try an error of ours for ever and hold tasks back without a word.
+ * So a complaint goes among the options, for `docker network inspect`; each node refuses the network by itself.
  */
-export function allocated(options: Readonly<Record<string, string>>): Record<string, string> {
-  const { mode = 'overlay' } = options
-  return { ...options, mode, ...(mode === 'overlay' && { addresses: 'manual' }) }
+export function allocated(
+  { NetworkID, Options }: Request<typeof shapes.AllocateNetwork>,
+  complaint: (spec: Planned) => string | undefined = () => undefined,
+): Record<string, string> {
+  const { [REFUSED]: _, ...said } = Options ?? {}
+  const { mode = 'overlay' } = said
+  const words = { ...said, mode, ...(mode === 'overlay' && { addresses: 'manual' }) }
+  const refused = complaint({
+    id: NetworkID,
+    words,
+    enable: { ipv4: true, ipv6: false },
+    ipv4: [],
+    ipv6: [],
+  })
+  return { ...words, ...(refused !== undefined && { [REFUSED]: refused }) }
+}
+
+/** A network that a Swarm's leader has looked at, as the user described it. */
+export function onNode(spec: NetworkSpec): NetworkSpec {
+  const { [REFUSED]: _, ...words } = spec.words
+  return { ...spec, words }
 }
 
 /** The address of another node that came or went; undefined for this node itself. */

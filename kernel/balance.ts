@@ -10,11 +10,12 @@ const table = `ip ${TABLE}`
  * Connections that start in a container to a virtual address go to its backends in turn: destination NAT where they start, so that the
  * backend sees who asks, and answers past every host. One transaction; connections that are open stay where they are.
  *
- * `home` is where this thread lives. A namespace that is gone is fine. Throws what nft says otherwise.
+ * `home` is where this thread lives. False when there is no such namespace. Throws what nft says.
  */
-export function balance(namespace: string, home: string, services: readonly VirtualService[]): void {
-  const failure = inside(namespace, home, () => nft(script(services)))?.failure
-  if (failure) throw new NetlinkError(failure.code, 0, failure.words)
+export function balance(namespace: string, home: string, services: readonly VirtualService[]): boolean {
+  const done = inside(namespace, home, () => ({ failure: nft(script(services))?.failure }))
+  if (done?.failure) throw new NetlinkError(done.failure.code, 0, done.failure.words)
+  return done !== undefined
 }
 
 /** Replaces the table whole; without services there is none. */

@@ -86,8 +86,9 @@ export class FakeKernel implements Kernel {
     if (there === (mac ?? there)) this.world.insides.delete(at)
   }
 
-  async balance(namespace: string, services: readonly VirtualService[]): Promise<void> {
+  async balance(namespace: string, services: readonly VirtualService[]): Promise<boolean> {
     this.world.balanced.set(namespace, structuredClone(services))
+    return true
   }
 
   async parent(name: string): Promise<Parent | undefined> {

@@ -9,7 +9,7 @@ export type Calls = {
   facts: { argument: undefined; answer: Facts }
   look: { argument: { namespace: string; link: string }; answer: Furnished | undefined }
   retire: { argument: { namespace: string; link: string; mac?: string }; answer: undefined }
-  balance: { argument: { namespace: string; services: readonly VirtualService[] }; answer: undefined }
+  balance: { argument: { namespace: string; services: readonly VirtualService[] }; answer: boolean }
   parent: { argument: string; answer: Parent | undefined }
   probe: { argument: { link: string; addresses: readonly string[] }; answer: Claim | undefined }
   announce: { argument: { link: string; addresses: readonly string[]; mac?: string }; answer: undefined }

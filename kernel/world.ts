@@ -35,8 +35,9 @@ export class World {
   readonly ports = new Map<string, PortRow>()
   readonly accepts = new Map<string, AcceptRow>()
   readonly shortcuts = new Map<string, ShortcutRow>()
-  /** Links in containers' namespaces by path and name, each with the host's link that it is the other end of. */
+  /** Virtual addresses in containers' namespaces, by path. */
   readonly balanced = new Map<string, readonly VirtualService[]>()
+  /** Links in containers' namespaces by path and name, each with the host's link that it is the other end of. */
   readonly insides = new Map<string, { host: string; furnished: Furnished }>()
   /** Who on the LAN behind a link has an address, by link and address. */
   readonly neighboursOn = new Map<string, string>()

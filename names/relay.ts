@@ -30,16 +30,27 @@ export async function relay(
   return undefined
 }
 
-/** From a port of its own, connected, so that nobody else's datagram passes for the answer. */
-function datagram(question: Buffer, server: string, port: number): Promise<Buffer | undefined> {
+/**
+ * What one server answers, or undefined: from a port of its own, connected, so that nobody else's datagram passes for the answer.
+ *
+ * @param fd a socket that is bound already, where the server is to be reached from; it is closed in the end.
+ * @param patience milliseconds that the server has.
+ */
+export function datagram(
+  question: Buffer,
+  server: string,
+  port: number,
+  { fd, patience = PATIENCE }: { fd?: number; patience?: number } = {},
+): Promise<Buffer | undefined> {
   const socket = createSocket(server.includes(':') ? 'udp6' : 'udp4')
+  if (fd !== undefined) socket.bind({ fd })
   return new Promise(resolve => {
     const end = (said?: Buffer) => {
       clearTimeout(timer)
       socket.close()
       resolve(said)
     }
-    const timer = setTimeout(end, PATIENCE)
+    const timer = setTimeout(end, patience)
     socket.once('error', () => end())
     socket.on('message', said => {
       if (said.length >= 12 && said.readUInt16BE() === question.readUInt16BE()) end(said)

@@ -1,24 +1,28 @@
 import { isIPv4 } from 'node:net'
 import Docker from 'dockerode'
 import type { VirtualService } from '../../core/faces.ts'
+import { type Lookup, lookUp } from './lookup.ts'
 
 /** As Docker tells it of a network (libnetwork's ServiceInfo), and libnetwork of every node alike: its nodes gossip it among each other. */
 type Told = { VIP?: string; Tasks?: { EndpointIP?: string }[] }
 
 /** What dockerode's types don't know of. */
-type Verbose = { inspect(of: { verbose: true }): Promise<{ Services?: Record<string, Told> | null }> }
+type Verbose = {
+  inspect(of: { verbose: true }): Promise<{ Name: string; Services?: Record<string, Told> | null }>
+}
 
 /** Answers a Swarm network's services with the addresses of their tasks; none of a network that isn't there. */
-export type ServicesOf = (network: string) => Promise<VirtualService[]>
+export type ServicesOf = (network: string, sandboxes: readonly string[]) => Promise<VirtualService[]>
 
-/** Asks Docker's API at this path. Throws what dockerode throws. */
-export function servicesOf(socketPath: string): ServicesOf {
+/** Asks Docker's API at this path, and its name server in containers of the network. Throws what dockerode throws. */
+export function servicesOf(socketPath: string, lookup: Lookup = lookUp): ServicesOf {
   const docker = new Docker({ socketPath, timeout: 20_000 })
-  return async network => {
+  return async (network, sandboxes) => {
     try {
       const asked = docker.getNetwork(network) as unknown as Verbose
-      const { Services } = await asked.inspect({ verbose: true })
-      return read(Services ?? {})
+      const { Name, Services } = await asked.inspect({ verbose: true })
+      const ask = (service: string) => lookup(sandboxes, `tasks.${service}.${Name}`)
+      return await Promise.all(read(Services ?? {}).map(service => wanted(service, ask)))
     } catch (error) {
       if ((error as { statusCode?: number }).statusCode === 404) return []
       throw error
@@ -26,12 +30,28 @@ export function servicesOf(socketPath: string): ServicesOf {
   }
 }
 
+type Service = VirtualService & { name: string }
+
 /** In an order of their own: Docker's differs each time. Services in mode dnsrr, and plain containers, have no virtual address: "" or "<nil>". */
-export function read(told: Record<string, Told>): VirtualService[] {
-  const services = Object.values(told).filter(({ VIP = '' }) => isIPv4(VIP))
+export function read(told: Record<string, Told>): Service[] {
+  const services = Object.entries(told).filter(([, { VIP = '' }]) => isIPv4(VIP))
   return services
-    .map(({ VIP = '', Tasks }) => ({ address: VIP, backends: addresses(Tasks ?? []).sort() }))
+    .map(([name, { VIP = '', Tasks }]) => ({ name, address: VIP, backends: addresses(Tasks ?? []).sort() }))
     .sort((a, b) => (a.address < b.address ? -1 : 1))
+}
+
+/**
+ * A service with those of its tasks that are to get new connections. Docker lists a task until its container is gone, but takes it out of
+ * `tasks.NAME` on all nodes two seconds before it stops it (Shutdown in daemon/cluster/executor/container/controller.go). Where
+ * nobody would be left, or nobody can be asked, all stay: they may still answer.
+ */
+export async function wanted(
+  { name, address, backends }: Service,
+  ask: (service: string) => Promise<readonly string[]>,
+): Promise<VirtualService> {
+  const named = backends.length > 1 ? await ask(name) : []
+  const left = backends.filter(each => named.includes(each))
+  return { address, backends: left.length > 0 ? left : backends }
 }
 
 const addresses = (tasks: readonly { EndpointIP?: string }[]) =>

@@ -4,12 +4,17 @@ import type { Log } from '../../core/settle.ts'
 import { Alarm } from '../alarm.ts'
 import type { ServicesOf } from './docker.ts'
 
-/** Milliseconds after something moved: what moves together is looked at together. */
-const SOON = 50
+/** Milliseconds after something moved: what moves together is looked at together, but a new container's program begins soon. */
+const SOON = 10
 /** Milliseconds between two looks, for Docker tells only who asks which tasks a service has. */
 const PERIOD = 1_000
 /** What the kernel was told of a namespace and may not have done. */
 const UNKNOWN = ''
+/**
+ * How often the namespace of a container is looked for SOON: Docker 20.10 makes it after Join, when the program is about to start
+ * (libnetwork's setKey, a hook of runc). For some seconds; then it is one of a container that is gone.
+ */
+const YOUNG = 100
 
 export type ServiceParts = {
   services: ServicesOf
@@ -28,6 +33,8 @@ export class VirtualServices {
   readonly #parts: ServiceParts
   /** By namespace, what was said to the kernel. */
   readonly #said = new Map<string, string>()
+  /** How often a namespace that is to be told wasn't there. */
+  readonly #missed = new Map<string, number>()
   /** What a namespace has of which nothing was said: before the first look, whatever the last daemon left there. */
   #before: string | undefined
   readonly #alarm = new Alarm(() => void this.#look())
@@ -59,8 +66,9 @@ export class VirtualServices {
     this.#again = false
     const containers = this.#containers()
     const troubles: string[] = []
-    const told = await this.#ask(new Set([...containers.values()].flat()), troubles)
-    for (const sandbox of this.#said.keys()) if (!containers.has(sandbox)) this.#said.delete(sandbox)
+    const told = await this.#ask(byNetwork(containers), troubles)
+    for (const known of [this.#said, this.#missed])
+      for (const sandbox of known.keys()) if (!containers.has(sandbox)) known.delete(sandbox)
     // What isn't known of one network takes nothing away in those who are on it.
     for (const [sandbox, networks] of containers)
       if (networks.every(each => told.has(each)))
@@ -72,7 +80,7 @@ export class VirtualServices {
     if (troubles.length === 0) this.#before = '[]'
     this.#report(troubles)
     this.#looking = false
-    if (this.#again) this.#alarm.set(SOON)
+    if (this.#again || [...this.#missed.values()].some(times => times < YOUNG)) this.#alarm.set(SOON)
     else if (containers.size > 0) this.#alarm.set(PERIOD)
   }
 
@@ -95,10 +103,13 @@ export class VirtualServices {
     return found
   }
 
-  async #ask(networks: ReadonlySet<string>, troubles: string[]): Promise<Map<string, VirtualService[]>> {
+  async #ask(
+    networks: ReadonlyMap<string, readonly string[]>,
+    troubles: string[],
+  ): Promise<Map<string, VirtualService[]>> {
     const told = new Map<string, VirtualService[]>()
-    for (const network of networks)
-      await this.#parts.services(network).then(
+    for (const [network, sandboxes] of networks)
+      await this.#parts.services(network, sandboxes).then(
         services => told.set(network, services),
         ({ message }: Error) => troubles.push(message),
       )
@@ -110,8 +121,25 @@ export class VirtualServices {
     if ((this.#said.get(sandbox) ?? this.#before) === text) return
     this.#said.set(sandbox, UNKNOWN)
     await this.#parts.kernel.balance(sandbox, services).then(
-      () => this.#said.set(sandbox, text),
+      isThere => (isThere ? this.#succeed(sandbox, text) : this.#miss(sandbox)),
       ({ message }: Error) => troubles.push(message),
     )
   }
+
+  #succeed(sandbox: string, text: string): void {
+    this.#said.set(sandbox, text)
+    this.#missed.delete(sandbox)
+  }
+
+  #miss(sandbox: string): void {
+    this.#missed.set(sandbox, (this.#missed.get(sandbox) ?? 0) + 1)
+  }
+}
+
+/** The namespaces of each network's containers, by networks of namespaces. */
+function byNetwork(containers: ReadonlyMap<string, readonly string[]>): Map<string, string[]> {
+  const found = new Map<string, string[]>()
+  for (const [sandbox, networks] of containers)
+    for (const network of networks) found.set(network, [...(found.get(network) ?? []), sandbox])
+  return found
 }

@@ -74,6 +74,28 @@ export function streaming(from: Place, address: string, port = 7): Flow {
   }
 }
 
+/** A page again and again, each time by a new connection, as fast as the machine starts the program that asks. */
+export function asking(from: Place, address: string): Flow {
+  const ask = `timeout 5 busybox wget -q -O /dev/null http://${address}/`
+  const child = start(from, [
+    'sh',
+    '-c',
+    `i=0; while :; do i=$((i+1)); ${ask} && echo $i || echo lost $i; done`,
+  ])
+  const came = numbers(child, /^(\d+)$/)
+  const lost = numbers(child, /^lost (\d+)$/)
+  return {
+    get count() {
+      return came.length
+    },
+    async end() {
+      // Its next line meets a closed pipe.
+      child.stdout?.destroy()
+      assert.deepEqual(lost, [], `requests to ${address}, of ${came.length}, that were not answered`)
+    },
+  }
+}
+
 function start(from: Place, argv: string[]): ChildProcess {
   const [command = '', ...args] = from.enter(...argv)
   return spawn(command, args, { stdio: ['pipe', 'pipe', 'ignore'] })

@@ -5,6 +5,7 @@ import { type Host, image, startHost } from '../bed/host.ts'
 import { type Registry, registryAddress, startRegistry } from '../bed/registry.ts'
 import { eventually, until } from '../bed/until.ts'
 import { type Wire, wire } from '../bed/wire.ts'
+import { forgetServers, startServer } from '../dhcp/server.ts'
 import { project, prompt } from '../plugin/privileges.ts'
 import { Container } from './container.ts'
 import { during, pinging, progress, streaming } from './flows.ts'
@@ -83,6 +84,12 @@ if (driver === 'tsnet')
           plugin,
           `${repository}:${tag}`,
         )
+      }
+
+      async function set(setting: string): Promise<void> {
+        await host.docker('plugin', 'disable', '--force', plugin)
+        await host.docker('plugin', 'set', plugin, setting)
+        await host.docker('plugin', 'enable', plugin)
       }
 
       const failure = async (...args: string[]) => (await host.attemptDocker(...args)).stderr
@@ -174,6 +181,33 @@ if (driver === 'tsnet')
           await Promise.all(['ann', 'cow'].map(back))
           await answers()
         })
+
+      it('gets addresses from the LAN’s DHCP server', async () => {
+        await set('TSNET_DHCP=on')
+        const server = await startServer({
+          namespace: net.outside.namespace,
+          link: 'eth0',
+          range: '10.250.0.128,10.250.0.159',
+        })
+        try {
+          const drivers = ['--driver', plugin, '--ipam-driver', plugin, '--ipam-opt', 'dhcp=eth0']
+          const macvlan = ['--opt', 'mode=macvlan', '--opt', 'parent=eth0', '--subnet', '10.250.0.0/24']
+          await host.docker('network', 'create', ...drivers, ...macvlan, 'lan')
+          const dan = await run('dan', 'lan')
+          const address = await dan.address('lan')
+          assert.match(address, /^10\.250\.0\.1[2-5]\d$/)
+          const mac = (await dan.exec('cat', '/sys/class/net/eth0/address')).trim()
+          assert.deepEqual(server.leases(), { [mac]: address })
+          assert.equal(await who(net.outside, address), `dan ${net.outside.ipv4}`)
+          await host.docker('rm', '--force', 'dan')
+          await until('the lease to be given back', () => !server.leases()[mac])
+          await host.docker('network', 'rm', 'lan')
+        } finally {
+          await server.stop()
+          forgetServers()
+        }
+        await set('TSNET_DHCP=off')
+      })
 
       it('may be slow', async () => {
         await upgrade('slow')

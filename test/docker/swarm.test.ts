@@ -8,7 +8,7 @@ import { eventually, until } from '../bed/until.ts'
 import { type Wire, wire } from '../bed/wire.ts'
 import { project } from '../plugin/privileges.ts'
 import { Container } from './container.ts'
-import { during, pinging } from './flows.ts'
+import { asking, during, pinging } from './flows.ts'
 import { driver, engineNames, pings, who } from './support.ts'
 
 const KEY = Buffer.alloc(32, 9).toString('base64')
@@ -21,7 +21,7 @@ const MOVED = 120_000
 const addressOf = (index: number) => `10.250.0.${index + 1}`
 
 if (driver === 'tsnet')
-  for (const engine of process.env.TSNET_ENGINES ? engineNames : engineNames.slice(-1))
+  for (const engine of engineNames)
     describe(`Swarm of ${COUNT} nodes, Docker ${engine}`, function () {
       this.timeout(300_000)
       const hosts: Host[] = []
@@ -136,16 +136,21 @@ if (driver === 'tsnet')
         await host.docker('rm', '--force', 'plain')
       })
 
-      it('leads a service’s virtual address to its tasks in turn, from tasks and plain containers', async () => {
-        await service('vip', '--endpoint-mode=vip', '--replicas=3', '--network=shop')
-        const all = await serving('vip', 'shop', 3)
-        const host = hostAt(1)
-        await host.docker('run', '--detach', '--name', 'asks', '--network', 'shop', box)
-        const asks = new Container(host, 'asks')
+      /** A plain container on the network, and the address that it knows a service by. */
+      async function plainOn(network: string, of: string): Promise<[asks: Container, virtual: string]> {
+        const asks = new Container(hostAt(1), 'asks')
+        await asks.host.docker('run', '--detach', '--name', asks.name, '--network', network, box)
         await asks.serves()
-        const { stdout } = await asks.attempt(['nslookup', '-type=a', 'vip', '127.0.0.11'])
+        const { stdout } = await asks.attempt(['nslookup', '-type=a', of, '127.0.0.11'])
+        return [asks, new RegExp(`Name:\\s+${of}\\s+Address: (\\S+)`).exec(stdout)?.[1] ?? '']
+      }
+
+      it('leads a service’s virtual address to its tasks in turn, from tasks and plain containers', async () => {
+        // A published port brings Docker's own network in beside ours.
+        await service('vip', '--replicas=3', '--network=shop', '--publish=8090:80')
+        const all = await serving('vip', 'shop', 3)
+        const [asks, virtual] = await plainOn('shop', 'vip')
         const addresses = await Promise.all(all.map(each => each.address('shop')))
-        const virtual = /Name:\s+vip\s+Address: (\S+)/.exec(stdout)?.[1] ?? ''
         assert.match(virtual, /^10\.91\./)
         assert.ok(!addresses.includes(virtual))
         /** Who answered how often at the virtual address. */
@@ -159,8 +164,50 @@ if (driver === 'tsnet')
         await manager().docker('service', 'scale', '--detach', 'vip=1')
         await serving('vip', 'shop', 1)
         await eventually(async () => assert.deepEqual(await answers(asks, 4), [4]), MOVED)
-        await host.docker('rm', '--force', 'asks')
+        await asks.host.docker('rm', '--force', 'asks')
         await manager().docker('service', 'rm', 'vip')
+      })
+
+      it('refuses no request while a service is rolled over and scaled down', async () => {
+        await service('roll', '--replicas=3', '--network=shop', '--update-order=start-first')
+        const old = new Set((await serving('roll', 'shop', 3)).map(each => each.name))
+        const [asks, virtual] = await plainOn('shop', 'roll')
+        const from = [asks, ...(await tasks('web'))]
+        for (const each of from) {
+          await each.serves()
+          await eventually(async () => assert.ok(await who(each, virtual)), MOVED)
+        }
+        await during(
+          from.map(each => asking(each, virtual)),
+          async () => {
+            await manager().docker('service', 'update', '--detach', '--quiet', '--force', 'roll')
+            await until(
+              'the new tasks alone to run',
+              async () => {
+                const now = await tasks('roll')
+                return now.length === 3 && now.every(each => !old.has(each.name))
+              },
+              { deadline: MOVED, every: 300 },
+            )
+            await manager().docker('service', 'scale', '--detach', 'roll=1')
+            await serving('roll', 'shop', 1)
+          },
+        )
+        await asks.host.docker('rm', '--force', 'asks')
+        await manager().docker('service', 'rm', 'roll')
+      })
+
+      it('tells of a wrong option as soon as the leader has looked at the network, and to each task', async () => {
+        await manager().docker('network', 'create', '--driver', name, '--opt', 'vin=7', 'bad')
+        const sentence = /option "vin" is not known; known are .*vni/
+        const told = () => manager().docker('network', 'inspect', '--format', '{{.Options.refused}}', 'bad')
+        await eventually(async () => assert.match(await told(), sentence))
+        assert.match(await manager().dockerd.tail(40), /network \w+ will be refused on every node: option/)
+        await service('never', '--network=bad')
+        const tasksOf = ['service', 'ps', '--no-trunc', '--format', '{{.Error}}', 'never']
+        await eventually(async () => assert.match(await manager().docker(...tasksOf), sentence), MOVED)
+        await manager().docker('service', 'rm', 'never')
+        await eventually(async () => void (await manager().docker('network', 'rm', 'bad')), MOVED)
       })
 
       it('adds a network to a service that runs, and drains a node', async () => {

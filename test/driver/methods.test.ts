@@ -48,6 +48,33 @@ describe('the driver’s methods', () => {
     assert.deepEqual(await answered({ mode: 'bridge' }), { mode: 'bridge' })
   })
 
+  it('tells the leader’s user of a wrong option among the options, which the nodes don’t see', async () => {
+    const complaint = ({ words }: { words: Record<string, string> }) =>
+      'vin' in words ? `option "vin" of ${Object.keys(words)}` : undefined
+    const swarm = await bed({ methods: driverMethods(networks, { scope: 'global', complaint }) })
+    const allocate = async (Options: object) => {
+      const answer = await swarm.call('NetworkDriver.AllocateNetwork', { NetworkID, Options, IPv4Data: null })
+      return answer.body.Options
+    }
+    const told = {
+      vin: '7',
+      mode: 'overlay',
+      addresses: 'manual',
+      refused: 'option "vin" of vin,mode,addresses',
+    }
+    assert.deepEqual(await allocate({ vin: '7' }), told)
+    assert.deepEqual(await allocate(told), told)
+    assert.deepEqual(await allocate({ vni: '7', refused: 'no' }), {
+      vni: '7',
+      mode: 'overlay',
+      addresses: 'manual',
+    })
+    const Options = { 'com.docker.network.generic': told }
+    await swarm.call('NetworkDriver.CreateNetwork', { NetworkID, Options, IPv4Data: [], IPv6Data: [] })
+    await swarm.stop()
+    assert.deepEqual(lastCall().words, { vin: '7', mode: 'overlay', addresses: 'manual' })
+  })
+
   it('tells of other nodes that come and go, and of nothing else', async () => {
     const told: string[] = []
     const nodes = {

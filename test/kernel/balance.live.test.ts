@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import type { Kernel } from '../../core/faces.ts'
 import { until } from '../bed/until.ts'
 import { type LiveBed, liveBed, obstacle } from './bed.ts'
@@ -62,8 +65,14 @@ const reason = obstacle()
     assert.equal(tables().trim(), 'table ip own')
   })
 
-  it('of a container that is gone are nobody’s, and the kernel’s thread is at home again', async () => {
-    await kernel.balance('/run/netns/ts-nobody', [{ address: web, backends: tasks }])
+  it('of a container that is gone, or whose namespace isn’t where Docker is to put it, are nobody’s, and the kernel’s thread is at home again', async () => {
+    const all = [{ address: web, backends: tasks }]
+    assert.equal(await kernel.balance('/run/netns/ts-nobody', all), false)
+    const file = join(await mkdtemp(join(tmpdir(), 'tsnet-')), 'namespace')
+    await writeFile(file, '')
+    assert.equal(await kernel.balance(file, all), false)
+    await rm(dirname(file), { recursive: true })
+    assert.equal(await kernel.balance(namespace, []), true)
     await assert.rejects(kernel.balance(namespace, [{ address: 'nonsense', backends: tasks }]))
     bed.run('nft', 'add', 'table', 'ip', 'home')
     assert.doesNotMatch(tables(), /home/)

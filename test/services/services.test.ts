@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { read } from '../../bin/services/docker.ts'
+import { read, wanted } from '../../bin/services/docker.ts'
 import { VirtualServices } from '../../bin/services/index.ts'
 import type { VirtualService } from '../../core/faces.ts'
 import type { Endpoint, Network } from '../../core/records.ts'
@@ -12,6 +12,8 @@ describe('virtual addresses of services', () => {
   const store = memoryStore()
   const said: [string, readonly VirtualService[]][] = []
   let told: Record<string, VirtualService[] | Error>
+  let asked: Record<string, readonly string[]>
+  let missing: string[]
   let broken: string | undefined
   let warned: string[]
   let services: VirtualServices
@@ -34,11 +36,14 @@ describe('virtual addresses of services', () => {
   })
   beforeEach(() => {
     said.length = 0
+    asked = {}
+    missing = []
     warned = []
     broken = undefined
     told = {}
     services = new VirtualServices({
-      services: async network => {
+      services: async (network, sandboxes) => {
+        asked[network] = sandboxes
         const found = told[network] ?? []
         if (found instanceof Error) throw found
         return found
@@ -48,7 +53,8 @@ describe('virtual addresses of services', () => {
       kernel: {
         balance: async (namespace, list) => {
           if (namespace === broken) throw new Error('no nft there')
-          said.push([namespace, list])
+          if (!missing.includes(namespace)) said.push([namespace, list])
+          return !missing.includes(namespace)
         },
       },
       log: { debug() {}, info() {}, warn: (_, text) => void warned.push(text), error() {} },
@@ -91,6 +97,28 @@ describe('virtual addresses of services', () => {
     assert.deepEqual(said.map(([namespace]) => namespace).sort(), ['/run/a', '/run/a', '/run/b'])
   })
 
+  it('are asked for where containers of the network run', async () => {
+    await endpoint('a', 'shop', '/run/a')
+    await endpoint('b', 'shop', '/run/b')
+    await endpoint('b2', 'barn', '/run/b')
+    await eventually(async () => assert.deepEqual(asked.barn, ['/run/b']))
+    assert.deepEqual(asked.shop, ['/run/a', '/run/b'])
+  })
+
+  it('reach a container whose namespace Docker makes later, at once and without a new word of Docker', async () => {
+    missing = ['/run/a']
+    told = { shop: [web('10.91.0.3')] }
+    await endpoint('a', 'shop', '/run/a')
+    await endpoint('b', 'shop', '/run/b')
+    await eventually(async () => assert.deepEqual(said, [['/run/b', told.shop]]))
+    missing = []
+    const since = performance.now()
+    await eventually(async () => assert.deepEqual(said[1], ['/run/a', told.shop]))
+    assert.ok(performance.now() - since < 900)
+    assert.equal(said.length, 2)
+    assert.deepEqual(warned, [])
+  })
+
   it('go on when Docker or one container fails, which is told once', async () => {
     told = { shop: new Error('docker is away') }
     await endpoint('a', 'shop', '/run/a')
@@ -128,9 +156,20 @@ describe('virtual addresses of services', () => {
         rr: { VIP: '', Tasks: [task('10.91.0.4')] },
       }),
       [
-        { address: '10.91.0.2', backends: [] },
-        { address: '10.91.0.9', backends: ['10.91.0.3', '10.91.0.5'] },
+        { name: 'api', address: '10.91.0.2', backends: [] },
+        { name: 'web', address: '10.91.0.9', backends: ['10.91.0.3', '10.91.0.5'] },
       ],
     )
+  })
+
+  it('lead no new connection to a task that Docker no longer names, while another is left', async () => {
+    const all = ['10.91.0.3', '10.91.0.4']
+    const service = { name: 'web', address: '10.91.0.2', backends: all }
+    const named = async (...addresses: string[]) =>
+      (await wanted(service, async name => (name === 'web' ? addresses : []))).backends
+    assert.deepEqual(await named('10.91.0.4', '10.91.0.7'), ['10.91.0.4'])
+    assert.deepEqual(await named(...all), all)
+    assert.deepEqual(await named(), all)
+    assert.deepEqual(await named('192.0.2.1'), all)
   })
 })
