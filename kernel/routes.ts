@@ -69,7 +69,8 @@ export class Routes implements Room {
   }
 
   apply(steps: Ordered, report: Report): void {
-    const all = about(steps, 'route')
+    // What takes the place of several ways is there before these go.
+    const all = about(steps, 'route').toSorted((a, b) => going(a) - going(b))
     if (all.length === 0) return
     const indexes = this.#links.indexes(new Set(all.map(({ step }) => step.row.link)))
     const ready = all.filter(({ at, step: { verb, row } }) => {
@@ -85,6 +86,8 @@ export class Routes implements Room {
     })
   }
 }
+
+const going = ({ step: { verb } }: Placed) => (verb === 'delete' ? 1 : 0)
 
 type Sources = ReadonlyMap<string, { srcOf: string; address: string | undefined }>
 
