@@ -1,5 +1,15 @@
 import type { StepError } from './errors.ts'
-import type { Attachment, Change, Endpoint, Network, PortRequest, Records, Route, Subnet } from './records.ts'
+import type {
+  Attachment,
+  Change,
+  Endpoint,
+  Network,
+  PortRequest,
+  Rate,
+  Records,
+  Route,
+  Subnet,
+} from './records.ts'
 import type { AcceptRow, Inside, LinkRow, Row, Step, Wanted } from './rows.ts'
 
 /** What to read. `rows` are looked up by their key alone, whoever made them; `owned` adds everything that is ours. */
@@ -73,8 +83,15 @@ export type Parent = {
 /** Who has an address already. */
 export type Claim = { address: string; mac: string }
 
-/** How a link inside of a container is: its addresses in CIDR form, and all the container's routes. */
-export type Furnished = { mac: string; mtu: number; up: boolean; addresses: string[]; routes: Route[] }
+/** How a link inside of a container is: its addresses in CIDR form, all the container's routes, and how fast it sends at most. */
+export type Furnished = {
+  mac: string
+  mtu: number
+  up: boolean
+  addresses: string[]
+  routes: Route[]
+  rate?: Rate
+}
 
 /** What a container gets: printed into Docker's Join answer, or furnished by us for CNI. */
 export type Sandbox = {
