@@ -163,6 +163,7 @@ export class Linux {
       addresses: this.#addresses,
       fdb: this.#fdb,
       neighbours: this.#neighbours,
+      routes: this.#routes,
       accepts: this.#accepts,
       generations: this.#generations,
     }

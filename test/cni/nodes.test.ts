@@ -290,6 +290,14 @@ describeAsRoot('cni: nodes among each other', function () {
     for (const { plugin, sandbox } of [one, near, far]) assert.equal((await plugin.del(sandbox)).code, 0)
   })
 
+  it('ways are there again after the link between nodes was down for a moment', async () => {
+    const before = await routesOf(nodes.a)
+    await nodes.a.run('sh', '-c', 'ip link set eth0 down && ip link set eth0 up')
+    await nodes.a.run('ip', 'route', 'add', 'default', 'via', '10.77.1.254')
+    await until('all ways', async () => (await routesOf(nodes.a)).join() === before.join())
+    assert.equal(await asked(pods.a.sandbox, pods.b.address), pods.a.address)
+  })
+
   it('ways to other nodes stay over restarts of daemons, and no packet is lost', async () => {
     const before = await routesOf(nodes.a)
     const flows = [pods.b, pods.c].map(({ address }) =>
