@@ -1,6 +1,9 @@
-// Throughput between containers of two nodes, straight and by the tunnel, against the bare link and a bare VXLAN, in turns; 1 stream of TCP.
+// Containers of nodes: throughput, straight and by the tunnel, against the bare link and a bare VXLAN, in turns; 1 stream of TCP. What ADD
+// takes, how soon after its answer another node's container reaches the new one, and what nodes hold of it.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import {
   addNamespace,
   deleteNamespace,
@@ -13,9 +16,11 @@ import { until } from '../test/bed/until.ts'
 import { Node, shim } from '../test/cni/node.ts'
 import { Plugin } from '../test/cni/runtime.ts'
 import { rounds } from './rounds.ts'
-import { against, count, print } from './table.ts'
+import { against, count, median, print } from './table.ts'
 
 const ROUNDS = count('BENCH_ROUNDS', 5, 1)
+const STARTS = count('BENCH_STARTS', 30, 5)
+const config = { cniVersion: '1.0.0', name: 'pods', type: 'tsnet-cni' }
 const SECONDS = count('BENCH_SECONDS', 2, 1)
 const router = ownName('bench-router')
 /** The first two share a link, the third is behind a router. */
@@ -96,8 +101,35 @@ async function main(): Promise<void> {
   }
 }
 
+/** Milliseconds of ADD, and from its answer to that of the new container to one elsewhere. */
+async function starts([a, , c]: [Node, Node, Node], from: string): Promise<void> {
+  const asker = spawn('nsenter', [
+    `--net=${netnsPath(from)}`,
+    process.execPath,
+    join(import.meta.dirname, 'asker.ts'),
+  ])
+  const answers = createInterface({ input: asker.stdout })[Symbol.asyncIterator]()
+  servers.push(asker)
+  const rows = async () => (await a.run('sh', '-c', 'ip route; ip neigh; bridge fdb')).split('\n').length
+  const before = await rows()
+  const [adds, waits]: [number[], number[]] = [[], []]
+  for (let i = 0; i < STARTS; i++) {
+    const { json, ms } = await new Plugin(shim, config, c.namespace, c.env).add(await c.sandbox())
+    asker.stdin.write(`${json.ips[0]?.address.split('/')[0]}\n`)
+    waits.push(Number((await answers.next()).value))
+    adds.push(ms)
+  }
+  print(`${STARTS} containers start on another node, by the tunnel, ms`, [
+    ['', 'p50', 'most'],
+    ['ADD', median(adds), Math.max(...adds)],
+    ['from its answer to that of the container', median(waits), Math.max(...waits)],
+  ])
+  console.log(
+    `lines more in the tables of a node for ${STARTS} containers elsewhere: ${(await rows()) - before}`,
+  )
+}
+
 async function measure([a, b, c]: [Node, Node, Node]): Promise<void> {
-  const config = { cniVersion: '1.0.0', name: 'pods', type: 'tsnet-cni' }
   const pod = async (node: Node) => {
     const sandbox = await node.sandbox()
     const { json } = await new Plugin(shim, config, node.namespace, node.env).add(sandbox)
@@ -106,12 +138,13 @@ async function measure([a, b, c]: [Node, Node, Node]): Promise<void> {
   const [pa, pb, pc] = [await pod(a), await pod(b), await pod(c)]
   await bare(a, 'a', 'c')
   await bare(c, 'c', 'a')
-  for (const each of [b.namespace, c.namespace, pb.name, pc.name]) await serve(each)
   for (const to of [pb, pc])
     await until(
       'pods to meet',
       async () => (await inNamespace(pa.name, 'busybox', 'ping', '-c', '1', '-W', '1', to.address)) !== '',
     )
+  await starts([a, b, c], pa.name)
+  for (const each of [b.namespace, c.namespace, pb.name, pc.name]) await serve(each)
   const seen = await rounds(
     {
       link: sent(a.namespace, places.b),

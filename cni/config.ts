@@ -57,7 +57,10 @@ const portMapping = folded(
   }),
 )
 export type PortMapping = z.infer<typeof portMapping>
-const rates = folded(z.object({ ingressrate: z.number().nullish(), egressrate: z.number().nullish() }))
+const amount = z.number().nullish()
+const rates = folded(
+  z.object({ ingressrate: amount, ingressburst: amount, egressrate: amount, egressburst: amount }),
+)
 const runtimeDns = folded(
   z.object({ servers: names.nullish(), searches: names.nullish(), options: names.nullish() }),
 )

@@ -5,6 +5,7 @@ import type { Attached, Attachments } from '../core/faces.ts'
 import type { Attachment, Endpoint, Network, PortRequest } from '../core/records.ts'
 import type { Log } from '../core/settle.ts'
 import { Turns } from '../core/turns.ts'
+import { bandwidthOf } from './bandwidth.ts'
 import { askedAddresses, type Config, dnsOf, readConfig, readName } from './config.ts'
 import { CniError, CODE } from './errors.ts'
 import type { Book, ConfiguredNetworks } from './networks.ts'
@@ -136,7 +137,7 @@ export class Door {
   }
 
   async #add(id: string, config: Config, subject: Subject, inode: number): Promise<Result> {
-    refuseBandwidth(config)
+    const bandwidth = bandwidthOf(config)
     await this.#clear(id, config.name, subject)
     const network = await this.#parts.networks.of(config)
     const { addresses, written } = await this.#addresses(network, askedAddresses(config))
@@ -150,6 +151,7 @@ export class Door {
           ...{ conflist: config.name, container, ifname, namespace, inode },
           routes: routesOf(config, addresses),
           ...(pod && { pod }),
+          ...(bandwidth && { bandwidth }),
         },
       })
       const [attached] = await Promise.all([attaching, ...written])
@@ -233,15 +235,6 @@ export function attachmentId(
   { container, ifname }: Pick<Subject, 'container' | 'ifname'>,
 ): string {
   return createHash('sha256').update(`${name} ${container} ${ifname}`).digest('hex')
-}
-
-function refuseBandwidth({ runtimeConfig }: Config): void {
-  const { ingressrate, egressrate } = runtimeConfig?.bandwidth ?? {}
-  if (ingressrate || egressrate)
-    throw new CniError(
-      CODE.unsupportedField,
-      'runtimeConfig.bandwidth: put the plugin "bandwidth" behind tsnet-cni in the list, and leave the capability to it',
-    )
 }
 
 /** A host port of 0 isn't published: Kubernetes sends those too. */

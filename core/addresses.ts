@@ -8,10 +8,15 @@ export const isDefault = ({ to }: { to: string }): boolean => to === '0.0.0.0/0'
 
 /** A pool, ready to be asked what lies in it. */
 export function network(cidr: string): BlockList {
-  const [address = '', length = ''] = cidr.split('/')
   const list = new BlockList()
-  list.addSubnet(address, Number(length), family(address))
+  extend(list, cidr)
   return list
+}
+
+/** One pool more. */
+export function extend(list: BlockList, cidr: string): void {
+  const [address = '', length = ''] = cidr.split('/')
+  list.addSubnet(address, Number(length), family(address))
 }
 
 export const contains = (pool: BlockList, address: string): boolean => pool.check(address, family(address))

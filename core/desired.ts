@@ -1,4 +1,4 @@
-import { inhabited, memberRow, ofElsewhere, ofPlaces } from './elsewhere.ts'
+import { inhabited, memberRow, ofElsewhere, ofPlaces, strays } from './elsewhere.ts'
 import type { Facts, Mode, Peers, Place } from './faces.ts'
 import type { Endpoint, Network, Records } from './records.ts'
 import { key, type Row, type Wanted } from './rows.ts'
@@ -74,9 +74,12 @@ export function plain({ modes, peers }: View, network: Network): Wanted[] {
   return modes[network.mode]?.network(network, peers.self) ?? []
 }
 
-export function ofEndpoint({ records, modes, peers }: View, endpoint: Endpoint): Wanted[] {
+export function ofEndpoint(view: View, endpoint: Endpoint): Wanted[] {
+  const { records, modes, peers } = view
   const network = records.networks.get(endpoint.network)
-  return (network && modes[network.mode]?.endpoint(network, endpoint, peers.self)) ?? []
+  if (!network) return []
+  const rows = modes[network.mode]?.endpoint(network, endpoint, peers.self) ?? []
+  return [...rows, ...strays(view, network, endpoint).map(must)]
 }
 
 /** Two records may want the same row (a subnet used twice); the first one's is taken. */

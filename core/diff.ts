@@ -63,7 +63,8 @@ function hangsOn(row: Row, links: ReadonlySet<string>): boolean {
     row.kind === 'fdb' ||
     row.kind === 'neighbour' ||
     row.kind === 'route' ||
-    row.kind === 'shortcut'
+    row.kind === 'shortcut' ||
+    row.kind === 'rate'
   )
     return links.has(row.link)
   return row.kind === 'sysctl' && links.has(linkOf(row.key) ?? '')
@@ -102,6 +103,7 @@ const settable: { [kind in Row['kind']]: readonly string[] } = {
   port: [],
   accept: [],
   shortcut: ['bridge', 'mac'],
+  rate: ['rate', 'burst'],
 }
 const birth: { [kind in Row['kind']]: readonly string[] } = {
   link: ['type', 'vni', 'udpPort', 'parent', 'mode', 'flag', 'tag'],
@@ -116,6 +118,7 @@ const birth: { [kind in Row['kind']]: readonly string[] } = {
   port: [],
   accept: [],
   shortcut: [],
+  rate: [],
 }
 
 function compare(row: Row, was: Row): { verb: Verb; fields: string[] } | undefined {
@@ -154,6 +157,7 @@ function rank(row: Row): number {
     case 'route':
     case 'port':
     case 'shortcut':
+    case 'rate':
       return 7
     case 'element':
       return 8

@@ -2,6 +2,7 @@ import { isDefault } from './addresses.ts'
 import { diff } from './diff.ts'
 import type { Furnished, Kernel } from './faces.ts'
 import { stepLine } from './lines.ts'
+import { isAlike, rateWords } from './rates.ts'
 import type { Route } from './records.ts'
 import type { LinkRow, Wanted } from './rows.ts'
 
@@ -27,7 +28,7 @@ const lookAt = (kernel: Kernel, { name, inside }: Peer) => kernel.look(inside?.n
 
 function ofPeer({ name, mac, mtu, inside }: Peer, found: Furnished | undefined): string[] {
   if (!found) return [`the container has no ${name}`]
-  const { addresses = [], routes = [] } = inside ?? {}
+  const { addresses = [], routes = [], rate } = inside ?? {}
   const has = new Set([...found.addresses, ...found.routes.map(print)])
   return [
     ...(found.up ? [] : [`${name} is down`]),
@@ -35,6 +36,11 @@ function ofPeer({ name, mac, mtu, inside }: Peer, found: Furnished | undefined):
     ...(mtu === undefined || mtu === found.mtu
       ? []
       : [`${name} has an MTU of ${found.mtu} instead of ${mtu}`]),
+    ...(rate === undefined || (found.rate && isAlike(rate, found.rate))
+      ? []
+      : [
+          `${name} sends at ${found.rate ? rateWords(found.rate) : 'any rate'} instead of ${rateWords(rate)}`,
+        ]),
     ...addresses.filter(each => !has.has(each)).map(each => `${name} lacks the address ${each}`),
     ...routes
       .filter(each => !has.has(print(each)))

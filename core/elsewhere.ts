@@ -1,4 +1,5 @@
-import { host } from './addresses.ts'
+import { BlockList } from 'node:net'
+import { contains, extend, host } from './addresses.ts'
 import type { View } from './desired.ts'
 import type { Place, Remote } from './faces.ts'
 import type { Endpoint, Network } from './records.ts'
@@ -23,15 +24,17 @@ export const sharedKey = ({ id, shared }: Network): string => shared ?? id
 
 const addressesOf = ({ ipv4, ipv6 }: Endpoint) => [ipv4, ipv6].flatMap(each => (each ? host(each) : []))
 
-type Locals = { macs: Set<string>; addresses: Set<string> }
+/** `own` addresses are those of endpoints. */
+type Locals = { macs: Set<string>; own: string[]; addresses: Set<string> }
 
 function locals(view: View, network: Network): Locals {
-  const { records } = view
-  const here = [...records.endpoints.values()].filter(each => each.network === network.id)
+  const here = endpointsHere(view, network)
   const gateways = [...network.ipv4, ...network.ipv6].flatMap(({ gateway }) => (gateway ? host(gateway) : []))
+  const own = here.flatMap(addressesOf)
   return {
     macs: new Set([...here.map(each => each.mac), ...ownMacs(view, network)]),
-    addresses: new Set([...here.flatMap(addressesOf), ...gateways]),
+    own,
+    addresses: new Set([...own, ...gateways]),
   }
 }
 
@@ -41,30 +44,53 @@ const ownMacs = ({ modes, peers }: View, network: Network): string[] =>
     row.kind === 'link' && row.mac !== undefined ? row.mac : [],
   )
 
+const poolsOf = ({ ipv4, ipv6 }: Network) => [...ipv4, ...ipv6].map(({ pool }) => pool)
+
+const endpointsHere = ({ records }: View, { id }: Network): Endpoint[] =>
+  [...records.endpoints.values()].filter(each => each.network === id)
+
 /** Whether the rows of a network are wanted on this host. */
 export function inhabited({ records, modes }: View, network: Network): boolean {
-  if (!modes[network.mode]?.elsewhere) return true
+  const { elsewhere } = modes[network.mode] ?? {}
+  if (!elsewhere || elsewhere.blocks) return true
   for (const each of records.endpoints.values()) if (each.network === network.id) return true
   return false
 }
 
 /** Rows of all that is elsewhere in a network which is inhabited here. */
 export function ofElsewhere(view: View, network: Network): Row[] {
-  const { remotes, holders } = reader(view, network)
-  return [...remotes(view.peers.remotes(sharedKey(network))), ...holders()]
+  const { remotes, holders, blocks } = reader(view, network)
+  return [...remotes(view.peers.remotes(sharedKey(network))), ...holders(), ...blocks()]
+}
+
+/** Rows of an endpoint's addresses that lie in blocks of other hosts: without, this host would send them there. */
+export function strays(view: View, network: Network, endpoint: Endpoint): Row[] {
+  const { modes, peers } = view
+  const { blocks } = modes[network.mode]?.elsewhere ?? {}
+  if (!blocks) return []
+  const [shared, pools] = [sharedKey(network), poolsOf(network)]
+  return addressesOf(endpoint)
+    .filter(address => peers.covers(shared, pools, address))
+    .flatMap(address => blocks.stray(network, address))
 }
 
 /** Rows of what peers say of these places now. */
 export function ofPlaces(view: View, places: readonly Place[]): Row[] {
   const { peers } = view
-  return merged(places).flatMap(({ network: shared, macs, addresses, vteps }) =>
+  return merged(places).flatMap(({ network: shared, macs, addresses, vteps, blocks: prefixes }) =>
     byKey(view, shared).flatMap(network => {
-      const { remotes, holders } = reader(view, network)
+      const { remotes, holders, blocks } = reader(view, network)
+      const here = prefixes.length > 0 ? endpointsHere(view, network) : []
       const found = [
         ...macs.map(mac => peers.byMac(shared, mac)),
         ...addresses.map(address => peers.byAddress(shared, address)),
       ]
-      return [...remotes(new Set(found.filter(each => each !== undefined))), ...holders(vteps)]
+      return [
+        ...remotes(new Set(found.filter(each => each !== undefined))),
+        ...holders(vteps),
+        ...blocks(prefixes),
+        ...here.flatMap(each => strays(view, network, each)),
+      ]
     }),
   )
 }
@@ -74,9 +100,10 @@ export function everOfPlaces(view: View, places: readonly Place[]): Row[] {
   const { modes, peers } = view
   const { self } = peers
   if (!self) return []
-  const rows = merged(places).flatMap(({ network: shared, macs, addresses, vteps }) =>
+  const rows = merged(places).flatMap(({ network: shared, macs, addresses, vteps, blocks }) =>
     byKey(view, shared).flatMap(network => {
       const { elsewhere } = modes[network.mode] ?? {}
+      const { block, stray } = elsewhere?.blocks ?? {}
       const here = locals(view, network)
       const free = addresses.filter(each => !here.addresses.has(each))
       // A row's identity hangs on the family of the tunnel end point alone.
@@ -91,6 +118,8 @@ export function everOfPlaces(view: View, places: readonly Place[]): Row[] {
           return [...(first ?? []), ...rest]
         }),
         ...vteps.flatMap(vtep => elsewhere?.holder(network, vtep, self) ?? []),
+        ...blocks.flatMap(prefix => block?.(network, prefix, vteps[0] ?? '', self) ?? []),
+        ...(stray ? inBlocks(here.own, blocks).flatMap(each => stray(network, each)) : []),
       ]
     }),
   )
@@ -104,7 +133,14 @@ function merged(places: readonly Place[]): Place[] {
     macs: [...new Set(all.flatMap(each => each.macs))],
     addresses: [...new Set(all.flatMap(each => each.addresses))],
     vteps: [...new Set(all.flatMap(each => each.vteps))],
+    blocks: [...new Set(all.flatMap(each => each.blocks))],
   }))
+}
+
+function inBlocks(addresses: readonly string[], blocks: readonly string[]): string[] {
+  const list = new BlockList()
+  for (const each of blocks) extend(list, each)
+  return addresses.filter(each => contains(list, each))
 }
 
 /** The place of an endpoint of this host: a peer may have told of the same MAC or address. */
@@ -121,6 +157,7 @@ export function placeOf({ peers }: View, network: Network, endpoint: Endpoint): 
     macs: [...new Set([endpoint.mac, ...rivals.map(each => each.mac)])],
     addresses: [...new Set([...addresses, ...rivals.flatMap(each => each.addresses)])],
     vteps: [...new Set(rivals.map(each => each.vtep))],
+    blocks: [],
   }
 }
 
@@ -143,19 +180,22 @@ export function spared(view: View): (row: Row) => boolean {
 const byKey = (view: View, shared: string): Network[] =>
   [...view.records.networks.values()].filter(each => sharedKey(each) === shared && inhabited(view, each))
 
-/** How remotes and holders of one network read as rows. */
+/** How remotes, holders and blocks of one network read as rows. */
 function reader(view: View, network: Network) {
   const { modes, peers } = view
   const { self } = peers
   const { elsewhere } = modes[network.mode] ?? {}
-  if (!elsewhere || !self) return { remotes: () => [], holders: () => [] }
-  const shared = sharedKey(network)
+  if (!elsewhere || !self) return { remotes: () => [], holders: () => [], blocks: () => [] }
+  const [shared, pools] = [sharedKey(network), poolsOf(network)]
   const here = locals(view, network)
   const owned =
-    ({ mac }: Remote) =>
+    ({ mac, vtep }: Remote) =>
     (address: string) =>
-      !here.addresses.has(address) && peers.byAddress(shared, address)?.mac === mac
-  const holding = peers.holders(shared)
+      !here.addresses.has(address) &&
+      peers.byAddress(shared, address)?.mac === mac &&
+      !(elsewhere.blocks && peers.covers(shared, pools, address, vtep))
+  const blocks = elsewhere.blocks ? peers.blocks(shared, pools) : new Map<string, string>()
+  const holding = new Set([...peers.holders(shared), ...blocks.values()])
   return {
     remotes: (all: Iterable<Remote>): Row[] =>
       [...all]
@@ -165,5 +205,10 @@ function reader(view: View, network: Network) {
         ),
     holders: (asked: Iterable<string> = holding): Row[] =>
       [...asked].filter(vtep => holding.has(vtep)).flatMap(vtep => elsewhere.holder(network, vtep, self)),
+    blocks: (asked: Iterable<string> = blocks.keys()): Row[] =>
+      [...asked].flatMap(prefix => {
+        const vtep = blocks.get(prefix)
+        return (vtep !== undefined && elsewhere.blocks?.block(network, prefix, vtep, self)) || []
+      }),
   }
 }

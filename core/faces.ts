@@ -1,5 +1,15 @@
 import type { StepError } from './errors.ts'
-import type { Attachment, Change, Endpoint, Network, PortRequest, Records, Route, Subnet } from './records.ts'
+import type {
+  Attachment,
+  Change,
+  Endpoint,
+  Network,
+  PortRequest,
+  Rate,
+  Records,
+  Route,
+  Subnet,
+} from './records.ts'
 import type { AcceptRow, Inside, LinkRow, Row, Step, Wanted } from './rows.ts'
 
 /** What to read. `rows` are looked up by their key alone, whoever made them; `owned` adds everything that is ours. */
@@ -73,8 +83,15 @@ export type Parent = {
 /** Who has an address already. */
 export type Claim = { address: string; mac: string }
 
-/** How a link inside of a container is: its addresses in CIDR form, and all the container's routes. */
-export type Furnished = { mac: string; mtu: number; up: boolean; addresses: string[]; routes: Route[] }
+/** How a link inside of a container is: its addresses in CIDR form, all the container's routes, and how fast it sends at most. */
+export type Furnished = {
+  mac: string
+  mtu: number
+  up: boolean
+  addresses: string[]
+  routes: Route[]
+  rate?: Rate
+}
 
 /** What a container gets: printed into Docker's Join answer, or furnished by us for CNI. */
 export type Sandbox = {
@@ -118,6 +135,10 @@ export interface Peers {
   byAddress(network: string, address: string): Remote | undefined
   /** Tunnel end points of hosts that have endpoints of the network. */
   holders(network: string): ReadonlySet<string>
+  /** Blocks of these pools that other hosts give addresses of, in CIDR form, and the tunnel end points of those hosts. */
+  blocks(network: string, pools: readonly string[]): ReadonlyMap<string, string>
+  /** Whether an address lies in a block of the host behind a tunnel end point, or without one in a block of any other host. */
+  covers(network: string, pools: readonly string[], address: string, vtep?: string): boolean
   /** Whether all that others know of the network has been heard once: until then, what isn't listed may well be. */
   complete(network: string): boolean
   /** Tunnel end points of all current members, as far as they are known. */
@@ -132,16 +153,31 @@ export type Place = {
   macs: readonly string[]
   addresses: readonly string[]
   vteps: readonly string[]
+  /** Blocks of addresses in CIDR form. */
+  blocks: readonly string[]
 }
 
-/** What a mode makes of other hosts. Its networks are in the kernel only while an endpoint of them is on this host. */
+/** What a mode makes of other hosts. */
 export interface Elsewhere {
   /** Links that the rows below hang on. */
   links(network: Network): string[]
   /** Rows of one endpoint on another host; none when its tunnel end point can't be reached from here. */
   remote(network: Network, remote: Remote, self: Underlay): Row[]
-  /** Rows of one other host that has endpoints of the network. */
+  /** Rows of one other host that has endpoints of the network, or blocks of its addresses. */
   holder(network: Network, vtep: string, self: Underlay): Row[]
+  /** Without, networks of the mode are in the kernel only while an endpoint of them is on this host. */
+  readonly blocks?: BlockRows
+}
+
+/**
+ * Only for modes where a host is the way to its blocks of addresses: an endpoint elsewhere has no address in `remote` that lies in a
+ * block of its own host. Their networks are in the kernel as long as they are recorded, since others send here whatever is in this host's blocks.
+ */
+export interface BlockRows {
+  /** Rows of a block of another host; none outside of the network's pools. */
+  block(network: Network, prefix: string, vtep: string, self: Underlay): Row[]
+  /** Rows of an endpoint here whose address lies in a block of another host. */
+  stray(network: Network, address: string): Row[]
 }
 
 /** What a mode makes of a parent: the host's link that the containers' links hang on. */

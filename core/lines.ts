@@ -1,3 +1,4 @@
+import { rateWords } from './rates.ts'
 import type { Row, Step } from './rows.ts'
 
 /**
@@ -43,6 +44,8 @@ export function line(row: Row): string {
       return words('accept', row.backend, row.family)
     case 'shortcut':
       return words('shortcut', row.mac ?? 'others', 'dev', row.link, 'master', row.bridge)
+    case 'rate':
+      return words('rate', 'dev', row.link, 'root tbf', rateWords(row))
   }
 }
 
@@ -63,6 +66,7 @@ function linkWords(row: Extract<Row, { kind: 'link' }>): (string | false | undef
     row.flag,
     row.inside && `inside ${row.inside.namespace}`,
     row.peer && `peer ${row.peer.name}`,
+    row.peer?.inside?.rate && `(tbf ${rateWords(row.peer.inside.rate)})`,
     row.master && `master ${row.master}`,
     row.mac && `address ${row.mac}`,
     row.mtu !== undefined && `mtu ${row.mtu}`,

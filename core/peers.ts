@@ -1,3 +1,4 @@
+import { Blocks } from './blocks.ts'
 import type { Peers, Place, Remote, Underlay } from './faces.ts'
 
 /** A host that knows of no other. */
@@ -7,6 +8,8 @@ export const alone: Peers = {
   byMac: () => undefined,
   byAddress: () => undefined,
   holders: () => new Set(),
+  blocks: () => new Map(),
+  covers: () => false,
   complete: () => true,
   members: () => new Set(),
   heard: () => true,
@@ -17,6 +20,8 @@ type Known = {
   /** Who claims an address, the winner first. */
   addresses: Map<string, Remote[]>
   vteps: Map<string, number>
+  /** By their pool. */
+  blocks: Map<string, Blocks>
   complete: boolean
 }
 
@@ -45,6 +50,14 @@ export class PeerTable implements Peers {
 
   holders(network: string): ReadonlySet<string> {
     return new Set(this.#networks.get(network)?.vteps.keys())
+  }
+
+  blocks(network: string, pools: readonly string[]): ReadonlyMap<string, string> {
+    return new Map(this.#blocks(network, pools).flatMap(each => [...each.vteps]))
+  }
+
+  covers(network: string, pools: readonly string[], address: string, vtep?: string): boolean {
+    return this.#blocks(network, pools).some(each => each.covers(address, vtep))
   }
 
   complete(network: string): boolean {
@@ -99,11 +112,35 @@ export class PeerTable implements Peers {
     return was && place(network, was)
   }
 
+  /** All blocks of a pool that other hosts give addresses of, and where those hosts are. Undefined when that is no news. */
+  setBlocks(network: string, pool: string, vteps: ReadonlyMap<string, string>): Place | undefined {
+    const known = this.#known(network)
+    const [before, after] = [known.blocks.get(pool) ?? new Blocks(new Map()), new Blocks(vteps)]
+    const changed = before.differing(after)
+    if (changed.size === 0) return undefined
+    known.blocks.set(pool, after)
+    const inThem = new Blocks(changed)
+    const touched = [...known.macs.values()].filter(({ addresses }) =>
+      addresses.some(each => inThem.covers(each)),
+    )
+    const { vteps: ends, ...rest } = place(network, ...touched)
+    const moved = [...changed.keys()].flatMap(each =>
+      [before, after].flatMap(({ vteps }) => vteps.get(each) ?? []),
+    )
+    return { ...rest, vteps: [...new Set([...ends, ...moved])], blocks: [...changed.keys()] }
+  }
+
+  #blocks(network: string, pools: readonly string[]): Blocks[] {
+    const known = this.#networks.get(network)?.blocks
+    return pools.flatMap(pool => known?.get(pool) ?? [])
+  }
+
   #known(network: string): Known {
     const known = this.#networks.get(network) ?? {
       macs: new Map(),
       addresses: new Map(),
       vteps: new Map(),
+      blocks: new Map(),
       complete: false,
     }
     this.#networks.set(network, known)
@@ -133,5 +170,6 @@ function place(network: string, ...remotes: (Remote | undefined)[]): Place {
     macs: [...new Set(all.map(each => each.mac))],
     addresses: [...new Set(all.flatMap(each => each.addresses))],
     vteps: [...new Set(all.map(each => each.vtep))],
+    blocks: [],
   }
 }

@@ -45,6 +45,9 @@ export type PortRequest = {
 /** A port as it was granted: one row per host address family. */
 export type Publication = { proto: Proto; hostIp: string; hostPort: number; address: string; port: number }
 
+/** How fast something may be sent: bytes a second on the average, and bytes that may go at once. */
+export type Rate = { rate: number; burst: number }
+
 /** Whom an endpoint belongs to that a CNI runtime asked for: its link is born in the sandbox's namespace. */
 export type Attachment = {
   /** Name of the configuration. */
@@ -59,6 +62,8 @@ export type Attachment = {
   pod?: string
   /** Besides those that the network gives. */
   routes: Route[]
+  /** Limits of what it receives and of what it sends. */
+  bandwidth?: { ingress?: Rate; egress?: Rate }
 }
 
 /** `to` in CIDR form; without `via` it is on the link. */

@@ -1,4 +1,4 @@
-import type { Proto, Route } from './records.ts'
+import type { Proto, Rate, Route } from './records.ts'
 
 /**
  * A row is one thing in the kernel, as plain data. Wanted rows come from the modes, present rows from the kernel;
@@ -17,6 +17,7 @@ export type Row =
   | PortRow
   | AcceptRow
   | ShortcutRow
+  | RateRow
 
 export type LinkRow = {
   kind: 'link'
@@ -67,8 +68,8 @@ export type LinkRow = {
 export type MacvlanMode = 'bridge' | 'private' | 'vepa' | 'passthru'
 export type IpvlanMode = 'l2' | 'l3' | 'l3s'
 
-/** How a link is furnished in a container's namespace: with addresses in CIDR form and routes, and up. */
-export type Inside = { namespace: string; addresses: string[]; routes: Route[] }
+/** How a link is furnished in a container's namespace: with addresses in CIDR form and routes, up, and sending no faster than `rate`. */
+export type Inside = { namespace: string; addresses: string[]; routes: Route[]; rate?: Rate }
 
 /** Read by what it is: with `scope` link, the host never calls itself by it where another address would do. */
 export type AddressRow = { kind: 'address'; link: string; address: string; scope?: 'link' }
@@ -131,6 +132,9 @@ export type AcceptRow = { kind: 'accept'; backend: 'legacy' | 'nft'; family: 'ip
  */
 export type ShortcutRow = { kind: 'shortcut'; link: string; bridge: string; mac?: string }
 
+/** What a link sends waits its turn in a token bucket (`tc qdisc show`, kind tbf). It goes with its link. */
+export type RateRow = { kind: 'rate'; link: string } & Rate
+
 /** must: has to be there. may: absent is fine, present is corrected. Rows that are neither must not be there. */
 export type Presence = 'must' | 'may'
 export type Wanted = { row: Row; presence: Presence }
@@ -160,7 +164,8 @@ export function key(row: Row): string {
     case 'accept':
       return `accept ${row.backend} ${row.family}`
     case 'shortcut':
-      return `shortcut ${row.link}`
+    case 'rate':
+      return `${row.kind} ${row.link}`
   }
 }
 

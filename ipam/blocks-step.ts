@@ -197,11 +197,16 @@ export class Blocks extends Ledger {
     const gift = word.gifts.find(({ to, ask: id }) => to === this.host && id === ask.id)
     if (!gift || ask.life !== word.life) return []
     this.#ask = undefined
-    if (!gift.blocks.every(block => this.isOf(block, from) || this.owner(block) === this.host)) return []
+    if (!gift.blocks.every(block => this.#isGiversOrMine(block, from))) return []
     const { deed } = gift
     if (deed?.from === from && deed.to === this.host && this.isSigned(deed)) this.file([deed])
     this.disk.kept.push(...gift.blocks)
     return [this.#persist({ usable: gift.blocks })]
+  }
+
+  /** What was this host's before it was forgotten may be so again. */
+  #isGiversOrMine(block: number, giver: string): boolean {
+    return this.isOf(block, giver) || (this.owner(block) === this.host && !this.owns(block))
   }
 
   #persist(effects: Omit<Later, 'version'>): Output {
@@ -303,7 +308,7 @@ export class Blocks extends Ledger {
         ([host, { level, free }]) =>
           host !== this.#avoided &&
           level === 2 &&
-          free.slice(0, 1).some(block => this.isOf(block, host)) &&
+          free.slice(0, 1).some(block => this.#isGiversOrMine(block, host)) &&
           !this.isForgotten(host),
       )
       .sort(([, a], [, b]) => b.free.length - a.free.length)

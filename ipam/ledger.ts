@@ -95,6 +95,14 @@ export class Ledger {
     )
   }
 
+  /** Blocks that other hosts hand out of, and that were given to them. */
+  elsewhere(): Map<number, string> {
+    const all = [...this.words].flatMap(([host, { kept }]) =>
+      kept.map((block): [number, string] => [block, host]),
+    )
+    return new Map(all.filter(([block, host]) => this.owner(block) === host && !this.owns(block)))
+  }
+
   owns(block: number): boolean {
     return this.disk.kept.includes(block) || this.disk.free.includes(block)
   }

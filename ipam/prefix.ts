@@ -69,6 +69,26 @@ export function overlaps(a: Prefix, b: Prefix): boolean {
   return a.family === b.family && (a.first ^ b.first) >> rest === 0n
 }
 
+/** The fewest prefixes that have the same addresses as these, which don't overlap; in the order of their addresses. */
+export function merged(prefixes: readonly Prefix[]): Prefix[] {
+  const all: Prefix[] = []
+  for (const each of prefixes.toSorted((a, b) => (a.first < b.first ? -1 : 1))) {
+    let last = each
+    for (let before = all.at(-1); before && areHalves(before, last); before = all.at(-1)) {
+      all.pop()
+      last = { ...before, length: before.length - 1 }
+    }
+    all.push(last)
+  }
+  return all
+}
+
+/** Whether two prefixes are the lower and the upper half of one. */
+const areHalves = (lower: Prefix, upper: Prefix): boolean =>
+  lower.length === upper.length &&
+  lower.first + size(lower) === upper.first &&
+  lower.first % (2n * size(lower)) === 0n
+
 /**
  * Whether a host may have this address of the pool: neither the network's own nor the broadcast address (RFC 1122 3.2.1.3),
  * nor the subnet-router anycast (RFC 4291 2.6.1). The two addresses of a /31 (RFC 3021) or /127 (RFC 6164) are both fine.

@@ -75,6 +75,11 @@ export class Share {
     return this.#blocks.owner(block)
   }
 
+  /** Blocks that other hosts give addresses of, by their word and by what they were given. */
+  get elsewhere(): ReadonlyMap<number, string> {
+    return this.#blocks.elsewhere()
+  }
+
   said(): Said {
     return { ...this.#cast, word: this.#blocks.word() }
   }
@@ -108,7 +113,8 @@ export class Share {
     return this.#step({ type: 'forget', host })
   }
 
-  elsewhere(): Effect[] {
+  /** Whoever was asked for blocks hasn't answered in time. */
+  askAnother(): Effect[] {
     return this.#step({ type: 'elsewhere' })
   }
 

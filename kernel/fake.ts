@@ -15,6 +15,7 @@ import type {
   LinkRow,
   NeighbourRow,
   PortRow,
+  RateRow,
   RouteRow,
   Row,
   ShortcutRow,
@@ -139,14 +140,15 @@ export class FakeKernel implements Kernel {
       ports,
       accepts,
       shortcuts,
+      rates,
     } = this.world
     const rows: Row[] = [
       ...[...links.values()].map(link => link.row),
       ...[...addresses.values()].map(({ link, address }) => ({ kind: 'address' as const, link, address })),
       ...[...sysctls].map(([key, value]) => ({ kind: 'sysctl' as const, key, value })),
-      ...[fdb, neighbours, routes, sets, chains, elements, ports, accepts, shortcuts].flatMap(table => [
-        ...(table as Map<string, Row>).values(),
-      ]),
+      ...[fdb, neighbours, routes, sets, chains, elements, ports, accepts, shortcuts, rates].flatMap(
+        table => [...(table as Map<string, Row>).values()],
+      ),
     ]
     return rows.map(line).sort()
   }
@@ -190,6 +192,8 @@ export class FakeKernel implements Kernel {
           : this.world.accepts.set(key(row), row)
       case 'shortcut':
         return this.#shortcut(step.verb, row)
+      case 'rate':
+        return this.#rate(step.verb, row)
     }
   }
 
@@ -313,8 +317,15 @@ export class FakeKernel implements Kernel {
     else if (bpf && links.has(row.link) && links.has(row.bridge)) shortcuts.set(row.link, row)
   }
 
+  #rate(verb: Step['verb'], row: RateRow): unknown {
+    const { links, rates } = this.world
+    if (verb === 'delete') return rates.delete(row.link)
+    if (!links.has(row.link)) fail('ENODEV', `no such link ${row.link}`)
+    rates.set(row.link, row)
+  }
+
   #find(row: Row): Row | undefined {
-    const { addresses, fdb, neighbours, routes, sets, chains, elements, ports, accepts, shortcuts } =
+    const { addresses, fdb, neighbours, routes, sets, chains, elements, ports, accepts, shortcuts, rates } =
       this.world
     switch (row.kind) {
       case 'link':
@@ -343,6 +354,8 @@ export class FakeKernel implements Kernel {
         return accepts.get(key(row))
       case 'shortcut':
         return shortcuts.get(row.link)
+      case 'rate':
+        return rates.get(row.link)
     }
   }
 
@@ -357,8 +370,20 @@ export class FakeKernel implements Kernel {
   }
 
   #owned(): Row[] {
-    const { links, addresses, fdb, neighbours, routes, sets, chains, elements, accepts, ports, shortcuts } =
-      this.world
+    const {
+      links,
+      addresses,
+      fdb,
+      neighbours,
+      routes,
+      sets,
+      chains,
+      elements,
+      accepts,
+      ports,
+      shortcuts,
+      rates,
+    } = this.world
     const ours = [...links.keys()].flatMap(name =>
       name.startsWith('tsc-') ? [] : (this.#linkRow(name) ?? []),
     )
@@ -377,6 +402,7 @@ export class FakeKernel implements Kernel {
       ...[...this.#held].flatMap(at => ports.get(at) ?? []),
       ...accepts.values(),
       ...shortcuts.values(),
+      ...rates.values(),
     ]
   }
 }

@@ -2,6 +2,7 @@ import { closeSync, openSync } from 'node:fs'
 import {
   dumpAddresses,
   dumpLinks,
+  dumpQdiscs,
   dumpRoutes,
   type Route as Found,
   getLink,
@@ -23,6 +24,7 @@ import { interfaceId } from '../core/mac.ts'
 import type { Route } from '../core/records.ts'
 import type { Inside } from '../core/rows.ts'
 import { LINK_GROUP } from './names.ts'
+import { limiting, rateOf } from './rates.ts'
 import { type Failure, failure } from './room.ts'
 
 /** enum in6_addr_gen_mode: no link-local address of the kernel's own, which would wait a second for rivals (RFC 4862). */
@@ -73,14 +75,15 @@ export function holds(namespace: string, name: string): boolean {
   }
 }
 
-/** Gives a link its addresses and routes and brings it up. Our own book vouches that nobody else has them, so nobody is asked. */
-export function furnish(name: string, { namespace, addresses, routes }: Inside): Failure | undefined {
+/** Gives a link its addresses, routes and rate and brings it up. Our own book vouches that nobody else has them, so nobody is asked. */
+export function furnish(name: string, { namespace, addresses, routes, rate }: Inside): Failure | undefined {
   try {
     return there(namespace, socket => {
       const { index, address: mac = '' } = socket.request(getLink({ name }))
       const local = addresses.some(each => each.includes(':')) ? [linkLocal(mac)] : []
       const outcomes = socket.batch([
         setLink({ index, afSpec: { inet6: { addrGenMode: ADDR_GEN_NONE } } }),
+        ...(rate ? [limiting(index, rate)] : []),
         setLink({ index, up: true }),
         ...[...addresses, ...local].map(cidr => newAddress({ index, cidr, flags: IFA_F.NODAD })),
         ...routes.map(route => toRequest(index, route)),
@@ -121,10 +124,13 @@ export function look(namespace: string, name: string): Furnished | undefined {
         .filter(each => each.index === index)
         .map(({ local, address, prefixLength }) => `${local ?? address}/${prefixLength}`)
       const routes = [2, 10].flatMap(family => socket.dump(dumpRoutes({ family })))
+      const root = socket.dump(dumpQdiscs()).find(each => each.index === index && rateOf(each))
+      const rate = root && rateOf(root)
       return {
         mac,
         mtu,
         up,
+        ...(rate && { rate }),
         addresses: addresses.filter(each => !/^fe80:/i.test(each)),
         routes: routes.flatMap(route => toRoute(route) ?? []),
       }

@@ -14,6 +14,7 @@ import { Links } from './links.ts'
 import { Neighbours } from './neighbours.ts'
 import { about, type Ordered, ordered, takeDeletedElements } from './order.ts'
 import { Ports } from './ports.ts'
+import { Rates } from './rates.ts'
 import type { Failure, Report } from './room.ts'
 import { Routes } from './routes.ts'
 import { Ruleset } from './ruleset.ts'
@@ -40,6 +41,7 @@ export class Linux {
   readonly #fdb: Fdb
   readonly #neighbours: Neighbours
   readonly #routes: Routes
+  readonly #rates: Rates
   readonly #ruleset: Ruleset
   readonly #elements: Elements
   readonly #accepts: Accepts
@@ -62,6 +64,7 @@ export class Linux {
     this.#fdb = new Fdb(this.#route, this.#links, this.#shortcuts)
     this.#neighbours = new Neighbours(this.#route, this.#links)
     this.#routes = new Routes(this.#route, this.#links)
+    this.#rates = new Rates(this.#route, this.#links)
     this.#generations = new Generations(this.#netfilter)
     this.#ruleset = new Ruleset(this.#netfilter, this.#generations)
     this.#elements = new Elements(this.#netfilter, this.#ruleset, moved => this.#forget(moved))
@@ -78,6 +81,7 @@ export class Linux {
       ...this.#fdb.read(rows, owned, links),
       ...this.#neighbours.read(rows, owned, links),
       ...this.#routes.read(rows, owned),
+      ...this.#rates.read(rows, owned, links),
       ...this.#sysctls.read(this.#withLinks(rows)),
       ...this.#ruleset.read(rows, owned),
       ...this.#elements.read(rows, owned),
@@ -106,6 +110,7 @@ export class Linux {
     const rooms = [
       this.#ruleset,
       this.#links,
+      this.#rates,
       this.#sysctls,
       this.#addresses,
       this.#shortcuts,
@@ -158,6 +163,7 @@ export class Linux {
       addresses: this.#addresses,
       fdb: this.#fdb,
       neighbours: this.#neighbours,
+      routes: this.#routes,
       accepts: this.#accepts,
       generations: this.#generations,
     }

@@ -13,6 +13,7 @@ const RANKS = [
   'chain',
   'delete set',
   'link',
+  'rate',
   'sysctl',
   'address',
   'fdb',

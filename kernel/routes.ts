@@ -4,6 +4,7 @@ import {
   dumpAddresses,
   dumpRoutes,
   getLink,
+  type Link,
   NetlinkError,
   type Request,
   type Route,
@@ -25,6 +26,8 @@ const families = [2, 10]
 export class Routes implements Room {
   readonly #socket: Socket
   readonly #links: Links
+  /** Links that our routes lead by, and whether they were up when they were last heard of. */
+  readonly #bearers = new Map<number, boolean>()
 
   constructor(socket: Socket, links: Links) {
     this.#socket = socket
@@ -38,12 +41,24 @@ export class Routes implements Room {
       this.#socket.dump(dumpRoutes({ family, protocol: ADDRESS_PROTO })),
     )
     const names = this.#names(found)
+    this.#bear(names.keys())
     const sources = this.#sources(rows)
     return found
       .filter(({ protocol }) => protocol === ADDRESS_PROTO)
       .map(route => toRow(route, names))
       .filter(({ to }) => owned || asked.has(to))
       .map(row => withSource(row, sources))
+  }
+
+  /** Whether a link that our routes lead by came up again: the kernel has dropped them without a word (fib_disable_ip). */
+  isUpAgain({ index, up }: Link): boolean {
+    const before = this.#bearers.get(index)
+    if (before !== undefined) this.#bearers.set(index, up)
+    return up && before === false
+  }
+
+  #bear(indexes: Iterable<number>): void {
+    for (const index of indexes) if (!this.#bearers.has(index)) this.#bearers.set(index, true)
   }
 
   /** By destination, the address that a link gives it as its source. */
@@ -69,9 +84,11 @@ export class Routes implements Room {
   }
 
   apply(steps: Ordered, report: Report): void {
-    const all = about(steps, 'route')
+    // What takes the place of several ways is there before these go.
+    const all = about(steps, 'route').toSorted((a, b) => going(a) - going(b))
     if (all.length === 0) return
     const indexes = this.#links.indexes(new Set(all.map(({ step }) => step.row.link)))
+    this.#bear(indexes.values())
     const ready = all.filter(({ at, step: { verb, row } }) => {
       if (verb === 'delete' || indexes.has(row.link)) return true
       report(at, { code: 'ENODEV', words: `no such link: ${row.link}` })
@@ -85,6 +102,8 @@ export class Routes implements Room {
     })
   }
 }
+
+const going = ({ step: { verb } }: Placed) => (verb === 'delete' ? 1 : 0)
 
 type Sources = ReadonlyMap<string, { srcOf: string; address: string | undefined }>
 

@@ -28,6 +28,7 @@ import { marks } from './linkplan.ts'
 import type { Links } from './links.ts'
 import { ENGINE_BRIDGE, LAN_GROUP, LINK_GROUP, made, passes, TABLE, TRASH_GROUP } from './names.ts'
 import type { Neighbours } from './neighbours.ts'
+import type { Routes } from './routes.ts'
 
 /** rtnetlink's messages (linux/rtnetlink.h). */
 const RTM = { NEWLINK: 16, DELLINK: 17, NEWADDR: 20, DELADDR: 21, NEWNEIGH: 28, DELNEIGH: 29 }
@@ -67,6 +68,7 @@ type Rooms = {
   addresses: Addresses
   fdb: Fdb
   neighbours: Neighbours
+  routes: Routes
   accepts: Accepts
   generations: Generations
 }
@@ -123,6 +125,7 @@ export class Watch {
     const { name = '', family } = link
     if (family !== AF_UNSPEC || passes(name)) return
     if (this.#rooms.links.isParentAnew(link, there)) this.#ring()
+    if (there && this.#rooms.routes.isUpAgain(link)) this.#ring()
     if (ENGINE_BRIDGE.test(name)) this.#hearEngineBridge(name, there)
     else if (link.group === TRASH_GROUP) this.#pardon(name)
     else if (link.group === LINK_GROUP || made(marks(link))) this.#suspect(name, there && wholesome(link))

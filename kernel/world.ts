@@ -7,6 +7,7 @@ import type {
   LinkRow,
   NeighbourRow,
   PortRow,
+  RateRow,
   RouteRow,
   SetRow,
   ShortcutRow,
@@ -36,6 +37,8 @@ export class World {
   readonly accepts = new Map<string, AcceptRow>()
   readonly shortcuts = new Map<string, ShortcutRow>()
   /** Virtual addresses in containers' namespaces, by path. */
+  readonly rates = new Map<string, RateRow>()
+  /** Links in containers' namespaces by path and name, each with the host's link that it is the other end of. */
   readonly balanced = new Map<string, readonly VirtualService[]>()
   /** Links in containers' namespaces by path and name, each with the host's link that it is the other end of. */
   readonly insides = new Map<string, { host: string; furnished: Furnished }>()
@@ -79,10 +82,10 @@ export class World {
   }
 
   furnish(host: string, { name, mac = '', mtu = 1500, inside }: NonNullable<LinkRow['peer']>): void {
-    const { namespace, addresses, routes } = inside as NonNullable<typeof inside>
+    const { namespace, ...furnished } = inside as NonNullable<typeof inside>
     const at = `${namespace} ${name}`
     if (this.insides.has(at)) fail('EEXIST', 'a link of that name is there')
-    this.insides.set(at, { host, furnished: { mac, mtu, up: true, addresses, routes } })
+    this.insides.set(at, { host, furnished: { mac, mtu, up: true, ...furnished } })
   }
 
   parent(name: string): Parent | undefined {
@@ -151,6 +154,7 @@ export class World {
       for (const [at, row] of table) if (row.link === name) table.delete(at)
     for (const at of this.sysctls.keys()) if (linkOf(at) === name) this.sysctls.delete(at)
     this.shortcuts.delete(name)
+    this.rates.delete(name)
     for (const port of this.links.values()) if (port.row.master === name) this.#free(port)
     if (link.peer) this.drop(link.peer)
     for (const { name: child } of this.#children(name)) this.#dropMoved(child)

@@ -2,7 +2,7 @@ import { isIPv4, isIPv6 } from 'node:net'
 import { contains, host, network as networkOf } from '../core/addresses.ts'
 import { Refused } from '../core/errors.ts'
 import type { Listener, Mode, Sandbox } from '../core/faces.ts'
-import type { Endpoint, Network, PortRequest, Publication, Subnet } from '../core/records.ts'
+import type { Endpoint, Network, PortRequest, Publication, Rate, Subnet } from '../core/records.ts'
 import type { Inside, Row, SysctlRow, Wanted } from '../core/rows.ts'
 import { type BridgeOptions, bridgeOptions, type GatewayMode } from './bridge-options.ts'
 import { element, type Ingress, may, must } from './firewall.ts'
@@ -19,6 +19,7 @@ export const bridge: Mode = {
   endpoint: (network, endpoint) => [
     ...linkRows(network, endpoint),
     ...shortcutRows(network, endpoint),
+    ...rateRows(network, endpoint),
     ...publishedRows(network, endpoint),
   ],
   sandbox,
@@ -135,6 +136,7 @@ function inside(network: Network, endpoint: Endpoint): { inside?: Inside } {
   const { attachment, ipv4, ipv6 } = endpoint
   if (!attachment) return {}
   const { gateway4, gateway6, routes } = sandbox(network, endpoint)
+  const { egress } = attachment.bandwidth ?? {}
   return {
     inside: {
       namespace: attachment.namespace,
@@ -145,6 +147,7 @@ function inside(network: Network, endpoint: Endpoint): { inside?: Inside } {
         ...routes,
         ...attachment.routes,
       ],
+      ...(egress && { rate: filled(network, egress) }),
     },
   }
 }
@@ -155,8 +158,24 @@ export function hasShortcut(network: Network): boolean {
   return shortcut && !isolation
 }
 
+/** Bytes of Ethernet's header, with a VLAN tag. */
+const HEADER = 18
+const MTU = 1500
+
+/** A bucket that can't hold a packet lets none pass. */
+function filled(network: Network, { rate, burst }: Rate): Rate {
+  return { rate, burst: Math.max(burst, (optionsOf(network).mtu ?? MTU) + HEADER) }
+}
+
+/** What a container receives waits at the host's end; what it sends waits at its own end, where the kernel lets it wait for room. */
+function rateRows(network: Network, endpoint: Endpoint): Wanted[] {
+  const { ingress } = endpoint.attachment?.bandwidth ?? {}
+  return ingress ? [must({ kind: 'rate', link: hostLink(endpoint), ...filled(network, ingress) })] : []
+}
+
 function shortcutRows(network: Network, endpoint: Endpoint): Wanted[] {
-  if (!hasShortcut(network)) return []
+  // It leads past the host's end.
+  if (!hasShortcut(network) || endpoint.attachment?.bandwidth) return []
   return [
     must({
       kind: 'shortcut',

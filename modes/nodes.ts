@@ -1,5 +1,5 @@
 import { contains, host, isDefault, network as networkOf } from '../core/addresses.ts'
-import type { Elsewhere, Mode, Underlay } from '../core/faces.ts'
+import type { BlockRows, Elsewhere, Mode, Underlay } from '../core/faces.ts'
 import type { Network } from '../core/records.ts'
 import type { Inside, Row, Wanted } from '../core/rows.ts'
 import { bridgeName } from './bridge.ts'
@@ -27,6 +27,7 @@ export const nodes: Mode = {
     links: network => overlay.elsewhere?.links(network) ?? [],
     remote: remoteRows,
     holder: holderRows,
+    blocks: { block: blockRows, stray: strayRows },
   },
 }
 
@@ -96,17 +97,37 @@ function sharedLink({ links = [] }: Underlay, vtep: string, family: 4 | 6): stri
   return found?.name
 }
 
+/** Nobody's word makes a way to what isn't the network's. */
+const isIn = ({ ipv4, ipv6 }: Network, address: string) =>
+  [...ipv4, ...ipv6].some(
+    ({ pool }) => familyOf(pool) === familyOf(address) && contains(networkOf(pool), address),
+  )
+
+/** The way to a prefix by another node. */
+function wayTo(network: Network, to: string, vtep: string, self: Underlay): Row[] {
+  if (!isIn(network, host(to))) return []
+  const family = familyOf(to)
+  const src = family === 4 ? self.ipv4 : self.ipv6
+  const link = sharedLink(self, vtep, family)
+  const way =
+    link !== undefined
+      ? { link, via: vtep }
+      : { link: bridgeName(network), via: hopOf(network, vtep, family) }
+  return [{ kind: 'route', to, ...way, ...(src !== undefined && { src }) }]
+}
+
+/** Addresses that lie in blocks of other nodes than their own. */
 function remoteRows(...[network, { addresses, vtep }, self]: Parameters<Elsewhere['remote']>): Row[] {
-  return addresses.map((address): Row => {
-    const family = familyOf(address)
-    const src = family === 4 ? self.ipv4 : self.ipv6
-    const link = sharedLink(self, vtep, family)
-    const way =
-      link !== undefined
-        ? { link, via: vtep }
-        : { link: bridgeName(network), via: hopOf(network, vtep, family) }
-    return { kind: 'route', to: whole(address), ...way, ...(src !== undefined && { src }) }
-  })
+  return addresses.flatMap(address => wayTo(network, whole(address), vtep, self))
+}
+
+function blockRows(...[network, prefix, vtep, self]: Parameters<BlockRows['block']>): Row[] {
+  return wayTo(network, prefix, vtep, self)
+}
+
+/** What is here, or in no block of another node's, ends at the bridge: two nodes never send it to each other. */
+function strayRows(...[network, address]: Parameters<BlockRows['stray']>): Row[] {
+  return [{ kind: 'route', to: whole(address), link: bridgeName(network) }]
 }
 
 function holderRows(...[network, vtep, self]: Parameters<Elsewhere['holder']>): Row[] {

@@ -31,7 +31,7 @@ import { isSeal, seal } from './deeds.ts'
 import { Forgetting } from './forgetting.ts'
 import { Keys, ringOf, writeRing } from './keys.ts'
 import { Memory } from './memory.ts'
-import { type Moves, takeOver } from './others.ts'
+import { type Moves, takeOver, takeOverBlocks } from './others.ts'
 import { type Elsewhere, endpointsElsewhere, membersOf } from './overview.ts'
 import { Own } from './own.ts'
 import { Pools } from './pools.ts'
@@ -104,6 +104,7 @@ export class Cluster {
       this.#keep(`fence ${origin}`, by === undefined ? fence : `${fence} ${by}`)
       this.#forgetting.counts(output)
       this.#pools.meet()
+      this.#moveBlocks(this.#pools.pools())
     },
     defied: output => {
       this.#keep('fence', output.fence)
@@ -255,8 +256,9 @@ export class Cluster {
     await this.#pools.begin(epoch)
     const entries = [
       this.#host(),
-      ...this.#own.all(),
+      // Before those who have addresses of them, so that nobody makes a way to each.
       ...this.#pools.entries(),
+      ...this.#own.all(),
       ...this.#forgetting.entries(),
       ...(this.#parts.networks?.entries() ?? []),
       ...(this.#parts.names?.entries() ?? []),
@@ -290,8 +292,9 @@ export class Cluster {
         sign: text => seal(signer, text),
         isSigned: (...what) => isSeal(signer, ...what),
       },
-      ranked: network => {
+      ranked: (network, pool) => {
         if (this.#table.conflicts.size > 0) this.#feed({ type: 'ranked', network })
+        this.#moveBlocks([{ network, pool }])
       },
       witness: witness(join(this.#parts.run, `blocks-${this.#table.origin}.json`)),
       nameOf: host => this.#nameOf(host),
@@ -396,10 +399,21 @@ export class Cluster {
 
   #change(changes: readonly Change[]): void {
     this.#parts.moved(takeOver(this.#table, this.#parts.peers, changes))
-    if (changes.some(({ kind }) => kind === kinds.host)) this.#pools.meet()
+    const hosts = changes.some(({ kind }) => kind === kinds.host)
+    if (hosts) this.#pools.meet()
     this.#pools.hear(changes)
+    if (hosts) this.#moveBlocks(this.#pools.pools())
     this.#parts.names?.hear(changes)
     this.#parts.networks?.hear(changes.filter(({ origin }) => origin !== this.#table.origin))
+  }
+
+  #moveBlocks(pools: { network: string; pool: string }[]): void {
+    const { peers, moved } = this.#parts
+    const places = pools.flatMap(each => {
+      const owners = this.#pools.elsewhere(each.network, each.pool)
+      return takeOverBlocks(this.#table, peers, each, owners) ?? []
+    })
+    if (places.length > 0) moved({ places, members: [] })
   }
 
   /** Somebody's table was equal to ours, so nothing that others know is unknown here. */

@@ -38,6 +38,30 @@ function remoteOf(
   return end && { mac: macText(line.mac), addresses: line.ips.map(toText), vtep: toText(end) }
 }
 
+/** Takes over which blocks of a pool are behind which tunnels. Undefined when that is no news. */
+export function takeOverBlocks(
+  table: Table,
+  peers: PeerTable,
+  { network, pool }: { network: string; pool: string },
+  owners: ReadonlyMap<string, string>,
+): Place | undefined {
+  const { self } = peers
+  const ends = new Map(
+    [...new Set(owners.values())].map(host => [host, reachedBy(self, tunnelEnds(table, host))]),
+  )
+  const vteps = [...owners].flatMap(([prefix, host]): [string, string][] => {
+    const vtep = ends.get(host)
+    return vtep === undefined ? [] : [[prefix, vtep]]
+  })
+  return peers.setBlocks(network, pool, new Map(vteps))
+}
+
+/** The one of a host's tunnel end points that this host sends to. */
+function reachedBy(self: Underlay | undefined, ends: readonly string[]): string | undefined {
+  const of = (family: 4 | 6) => ends.find(each => each.includes(':') === (family === 6))
+  return (self?.ipv4 && of(4)) || (self?.ipv6 && of(6)) || undefined
+}
+
 /** Tunnel end points of all others whose records are kept: of a host that seems dead too, for its containers may live. */
 export function vteps(table: Table): string[] {
   const others = [...table.logs.keys()].filter(origin => origin !== table.origin)

@@ -6,7 +6,7 @@ import type { Log } from '../../core/settle.ts'
 import type { Law } from '../../ipam/blocks.ts'
 import { blockLength, emptyDisk } from '../../ipam/blocks.ts'
 import type { Portion } from '../../ipam/portion.ts'
-import { formatPrefix, includes, type Prefix, parsePrefix, size } from '../../ipam/prefix.ts'
+import { formatPrefix, includes, merged, type Prefix, parsePrefix, size } from '../../ipam/prefix.ts'
 import { readKept, readSaid, writeKept, writeSaid } from '../../ipam/said.ts'
 import { type Effect, type Kept, Share } from '../../ipam/share.ts'
 import { type Change, type Entry, kinds } from '../../vxlan-fdb/index.ts'
@@ -26,7 +26,7 @@ export type PoolsParts = {
   witness: Witness
   law: Law
   /** Whose the blocks of a network are may be known otherwise now. */
-  ranked: (network: string) => void
+  ranked: (network: string, pool: string) => void
   /** What people call a host. */
   nameOf: (host: string) => string
   /** Milliseconds that a request for an address waits for a block. */
@@ -116,6 +116,26 @@ export class Pools {
       const each = size({ ...whole, length: blockLength(whole) })
       return open.share.owner(Number((place.value - whole.first) / each)) === host
     })
+  }
+
+  /** Pools of which anybody has said something. */
+  pools(): { network: string; pool: string }[] {
+    return [...this.#shares.values()].map(({ network, pool }) => ({ network, pool }))
+  }
+
+  /** Blocks of a pool that other hosts give addresses of, as few prefixes in CIDR form. */
+  elsewhere(network: string, pool: string): Map<string, string> {
+    const { share } = this.#shares.get(idOf({ network, pool })) ?? {}
+    const whole = parsePrefix(pool, 'pool')
+    const length = blockLength(whole)
+    const owners = Map.groupBy(share?.elsewhere ?? [], ([, host]) => host)
+    const all = [...owners].flatMap(([host, blocks]) =>
+      merged(blocks.map(([block]) => prefixOf(whole, length, block))).map((each): [string, string] => [
+        formatPrefix(each),
+        host,
+      ]),
+    )
+    return new Map(all)
   }
 
   /** A host's table was equal to ours, which had all that we say in it. */
@@ -209,7 +229,7 @@ export class Pools {
       else if (effect.blocks.length > 0) this.#lose(open)
     }
     this.#say(open)
-    this.#parts.ranked(open.network)
+    this.#parts.ranked(open.network, open.pool)
     const { share, disk } = open
     if (disk) this.#parts.witness.set(idOf(open), disk, share.level)
     for (const { done } of this.#waiters.filter(each => each.open === open && share.usable.size > each.above))
@@ -279,7 +299,7 @@ export class Pools {
     const id = open.share.asks
     if (!id) delete open.asked
     else if (open.asked?.id !== id) open.asked = { id, since: now }
-    else if (now - open.asked.since > ANSWER) this.#do(open, share => share.elsewhere())
+    else if (now - open.asked.since > ANSWER) this.#do(open, share => share.askAnother())
   }
 
   #lose({ network, pool }: Open): void {

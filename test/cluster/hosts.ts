@@ -2,6 +2,7 @@ import { Pools } from '../../bin/cluster/pools.ts'
 import type { Store } from '../../core/faces.ts'
 import { type Level, trusting } from '../../ipam/blocks.ts'
 import { Ipam } from '../../ipam/ipam.ts'
+import { includes, parseAddress, parsePrefix } from '../../ipam/prefix.ts'
 import { memoryStore } from '../../store/memory.ts'
 import type { Entry } from '../../vxlan-fdb/index.ts'
 import { type Node, World } from '../vxlan-fdb/world.ts'
@@ -91,6 +92,13 @@ export class Host {
   async end(address: string): Promise<void> {
     this.running.delete(address)
     await this.ipam.releaseAddress(`local/ipv4/${this.#hosts.subnet}`, address)
+  }
+
+  /** The host whose block an address is in, if it is another one. */
+  next(address: string, subnet: string): string | undefined {
+    const place = parseAddress(address)
+    const blocks = this.pools.elsewhere('shop', subnet)
+    return [...blocks].find(([prefix]) => place && includes(parsePrefix(prefix, 'block'), place))?.[1]
   }
 
   #makePools(): Pools {
@@ -197,6 +205,18 @@ export class Hosts {
   /** Somebody gets an address. */
   claim(address: string): void {
     if (this.all.some(({ running }) => running.has(address))) this.duplicate ||= address
+  }
+
+  /** Hosts that a packet passes from one of them on, by what each says of blocks; a container that runs there keeps it. */
+  passes(address: string, from: Host): Host[] {
+    const path = [from]
+    for (let at: Host | undefined = from; at && !at.running.has(address); ) {
+      const next = at.next(address, this.subnet)
+      at = this.all.find(({ node }) => node.id === next)
+      if (at) path.push(at)
+      if (path.length > this.all.length) break
+    }
+    return path
   }
 
   #of(node: Node): Host | undefined {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { Refused } from '../../core/errors.ts'
+import { formatAddress, parseAddress } from '../../ipam/prefix.ts'
 import { type Host, Hosts } from './hosts.ts'
 
 const blockOf = (address: string) =>
@@ -125,6 +126,7 @@ describe('addresses that hosts share', () => {
             else if (what === 'while') await hosts.run(1500)
             else happen(what, host, go)
             assert.equal(hosts.duplicate, '')
+            noRings(hosts)
           }
           for (const { node } of hosts.all) node.part = 0
           for (const host of hosts.all) if (!host.node.up) go(host.boot())
@@ -134,6 +136,10 @@ describe('addresses that hosts share', () => {
           await Promise.all(going)
           for (const { running } of hosts.all) given += running.size
           assert.equal(hosts.duplicate, '')
+          await hosts.run(3000)
+          for (const host of hosts.all)
+            for (const address of host.running)
+              for (const from of hosts.all) assert.equal(hosts.passes(address, from).at(-1), host, address)
         },
       ),
       { numRuns: 60 },
@@ -141,6 +147,16 @@ describe('addresses that hosts share', () => {
     assert.ok(given > 300, `only ${given} containers ran`)
   })
 })
+
+/** Two hosts never send a packet to each other, whatever each of them has heard. */
+function noRings(hosts: Hosts): void {
+  const { value } = parseAddress('10.90.0.0') ?? assert.fail()
+  for (const from of hosts.all)
+    for (let block = 0n; block < 16n; block++) {
+      const path = hosts.passes(formatAddress(4, value + block * 16n + 7n), from)
+      assert.equal(new Set(path).size, path.length, path.map(({ node }) => node.id).join(' '))
+    }
+}
 
 function happen(what: string, host: Host, go: (work: Promise<unknown>) => void): void {
   if (what === 'boot') {

@@ -235,7 +235,7 @@ describeAsRoot('cni: life of a container', function () {
       [{ ipam: { type: 'host-local' } }, /ipam\.type has to be "tsnet"/],
       [{ ipam: undefined }, /ipam\.subnet is needed/],
       [{ network: 'nowhere' }, /no network of tsnet on this host is called "nowhere"/],
-      [{ runtimeConfig: { bandwidth: { IngressRate: 1 } } }, /bandwidth/],
+      [{ runtimeConfig: { bandwidth: { IngressRate: 1 } } }, /ingressRate can't be 1/],
     ] as const) {
       const answer = await plugin.with({ name: 'odd', ...more }).add(pod)
       assert.notEqual(answer.code, 0)

@@ -13,6 +13,7 @@ import {
   ownName,
 } from '../bed/namespace.ts'
 import { recordsIn } from '../bed/records.ts'
+import { run } from '../bed/run.ts'
 import { until } from '../bed/until.ts'
 
 const dist = resolve(import.meta.dirname, '../../dist')
@@ -102,6 +103,12 @@ export class Node {
   /** Runs a program with the node's network. */
   run(...argv: string[]): Promise<string> {
     return inNamespace(this.namespace, ...argv)
+  }
+
+  /** What the operator's command answers, as JSON. */
+  async tsnet<T>(...words: string[]): Promise<T> {
+    const env = { PATH: process.env.PATH, ...this.env }
+    return JSON.parse(await run([join(dist, 'tsnet'), ...words, '--json'], { env }))
   }
 
   /** A namespace for one container; its path is what CNI_NETNS says. */

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Member, Status } from '../../cli/answers.ts'
 import { addNamespace, deleteNamespace, inNamespace, ownName } from '../bed/namespace.ts'
+import { attempt } from '../bed/run.ts'
 import { until } from '../bed/until.ts'
 import { Node, type Sandbox, shim } from './node.ts'
 import { Plugin } from './runtime.ts'
@@ -105,10 +107,59 @@ describeAsRoot('cni: nodes among each other', function () {
         })
   })
 
-  it('straight where nodes share a link, by the tunnel elsewhere', async () => {
-    const routes = await nodes.a.run('ip', 'route', 'show', 'proto', '116')
-    assert.match(routes, new RegExp(`${pods.b.address} via ${places.b} dev eth0 `))
-    assert.match(routes, new RegExp(`${pods.c.address} via ${places.c} dev tsb-`))
+  const routesOf = async (node: Node) =>
+    (await node.run('ip', 'route', 'show', 'proto', '116')).split('\n').filter(Boolean)
+  /** The prefix that a node was given its first addresses of. */
+  const blockOf = ({ address }: Pod) => address.replace(/\d+$/, last => `${Number(last) & ~63}/26`)
+
+  it('straight where nodes share a link, by the tunnel elsewhere: one route a node', async () => {
+    const [near = '', far = '', ...others] = (await routesOf(nodes.a)).sort((one, other) =>
+      one.includes('eth0') ? -1 : other.includes('eth0') ? 1 : 0,
+    )
+    assert.ok(near.startsWith(`${blockOf(pods.b)} via ${places.b} dev eth0 `), near)
+    assert.ok(far.startsWith(`${blockOf(pods.c)} via ${places.c} dev tsb-`), far)
+    assert.deepEqual(others, [])
+  })
+
+  it('as many rows as nodes, however many pods these have', async () => {
+    const rows = async () =>
+      Promise.all([
+        routesOf(nodes.a),
+        ...['neigh', 'fdb'].map(async table => {
+          const argv =
+            table === 'neigh' ? ['ip', 'neigh', 'show', 'nud', 'permanent'] : ['bridge', 'fdb', 'show']
+          return (await nodes.a.run(...argv))
+            .split('\n')
+            .filter(each => each && !/ (33:33|01:00):/.test(` ${each}`))
+            .sort()
+        }),
+      ])
+    const before = await rows()
+    const crowd = await Promise.all(Array.from({ length: 12 }, (_, i) => pod(i % 2 ? 'b' : 'c')))
+    for (const { address } of crowd)
+      await pods.a.sandbox.run('busybox', 'ping', '-c', '1', '-W', '5', address)
+    assert.deepEqual(await rows(), before)
+    for (const { plugin, sandbox } of crowd) assert.equal((await plugin.del(sandbox)).code, 0)
+  })
+
+  it('a packet for an address that nobody has ends at the node whose block it is in', async () => {
+    for (const to of [pods.b, pods.c]) {
+      const nobody = to.address.replace(/\d+$/, last => `${(Number(last) & ~63) + 60}`)
+      const ping = ['busybox', 'ping', '-c', '1', '-W', '1', nobody]
+      // The kernel clears such entries away every 15 s.
+      await until(`${nobody} to be looked for at its node`, async () => {
+        const { code } = await attempt(['nsenter', `--net=${pods.a.sandbox.path}`, ...ping])
+        assert.equal(code, 1)
+        return /dev tsb-\S+ .*FAILED/.test(await to.node.run('ip', 'neigh', 'show', 'to', nobody))
+      })
+    }
+    // Where two send it to each other, one of them tells of it in the end (net/ipv4/icmp.c, ICMP_TIME_EXCEEDED).
+    for (const name of names) {
+      const [words = '', counts = ''] = (await nodes[name].run('cat', '/proc/net/snmp'))
+        .split('\n')
+        .filter(each => each.startsWith('Icmp: '))
+      assert.equal(counts.split(' ')[words.split(' ').indexOf('OutTimeExcds')], '0', name)
+    }
   })
 
   it('every node reaches every pod, and is seen by its own address elsewhere', async () => {
@@ -239,17 +290,54 @@ describeAsRoot('cni: nodes among each other', function () {
     for (const { plugin, sandbox } of [one, near, far]) assert.equal((await plugin.del(sandbox)).code, 0)
   })
 
-  it('the way to a pod goes with it, and stays over restarts of daemons', async () => {
-    const before = await asked(pods.a.sandbox, pods.c.address)
-    await nodes.a.stop('SIGKILL')
-    assert.equal(await asked(pods.a.sandbox, pods.c.address), before)
-    await nodes.a.start()
-    assert.equal(await asked(pods.a.sandbox, pods.c.address), before)
-    const { address } = pods.b
-    await pods.b.plugin.del(pods.b.sandbox)
-    await until(
-      'the route to go',
-      async () => !(await nodes.a.run('ip', 'route', 'show', 'proto', '116')).includes(address),
+  it('ways are there again after the link between nodes was down for a moment', async () => {
+    const before = await routesOf(nodes.a)
+    await nodes.a.run('sh', '-c', 'ip link set eth0 down && ip link set eth0 up')
+    await nodes.a.run('ip', 'route', 'add', 'default', 'via', '10.77.1.254')
+    await until('all ways', async () => (await routesOf(nodes.a)).join() === before.join())
+    assert.equal(await asked(pods.a.sandbox, pods.b.address), pods.a.address)
+  })
+
+  it('ways to other nodes stay over restarts of daemons, and no packet is lost', async () => {
+    const before = await routesOf(nodes.a)
+    const flows = [pods.b, pods.c].map(({ address }) =>
+      pods.a.sandbox.run('busybox', 'ping', '-A', '-q', '-w', '6', address),
     )
+    await nodes.a.stop('SIGKILL')
+    assert.deepEqual(await routesOf(nodes.a), before)
+    await nodes.a.start()
+    await heard(nodes.a)
+    for (const told of await Promise.all(flows)) assert.match(told, / 0% packet loss/)
+    assert.deepEqual(await routesOf(nodes.a), before)
+  })
+
+  const heard = (node: Node) =>
+    until('all to be heard', async () => (await node.tsnet<Status>('status')).cluster?.complete === true)
+
+  const waysToC = (routes: string[]) =>
+    routes.filter(each => each.startsWith('10.93.') && each.includes(places.c))
+
+  it('a node that is forgotten is no way to anything, until it comes back with a block of its own', async () => {
+    const { host } = (await nodes.c.tsnet<Status>('status')).cluster ?? assert.fail('c has no cluster')
+    const others = [nodes.a, nodes.b]
+    const ways = async () => (await Promise.all(others.map(routesOf))).map(routes => waysToC(routes).length)
+    assert.deepEqual(await ways(), [1, 1])
+    await nodes.c.stop('SIGKILL')
+    const state = async () =>
+      (await nodes.a.tsnet<Member[]>('members')).find(each => each.host === host)?.state
+    await until('it to be missed', async () => (await state()) === 'dead', { deadline: 60_000 })
+    assert.deepEqual(await ways(), [1, 1], 'its pods may well live')
+    await nodes.a.tsnet('forget', host)
+    await until('the ways to go', async () => (await ways()).join() === '0,0')
+    await nodes.c.start()
+    await heard(nodes.c)
+    const anew = await until('it to have addresses', () => pod('c'), { deadline: 90_000 })
+    for (const { address } of [anew, pods.c])
+      await until(`${address} to answer`, () =>
+        pods.a.sandbox.run('busybox', 'ping', '-c', '1', '-W', '1', address),
+      )
+    assert.notEqual(blockOf(anew), blockOf(pods.c))
+    const told = waysToC(await routesOf(nodes.a)).map(each => each.split(' ')[0])
+    assert.deepEqual(told.sort(), [blockOf(anew), pods.c.address].sort())
   })
 })

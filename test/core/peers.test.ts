@@ -211,3 +211,96 @@ describe('peers', () => {
     assert.deepEqual(await world.settler.plan(), [])
   })
 })
+
+describe('peers whose hosts are the way to blocks of addresses', () => {
+  const POOL = '10.90.0.0/16'
+  const end = (node: number) => `10.9.0.${node + 7}`
+  const blockOf = (node: number) => `10.90.${node}.0/26`
+  const pod = (node: number, i: number): Remote => ({ ...remote(node * 256 + i), vtep: end(node) })
+  const ways = (kernel: FakeKernel) => kernel.dump().filter(line => line.startsWith('route'))
+  const some = <T>(all: (T | undefined)[]) => all.filter(each => each !== undefined)
+
+  it('are a row each, however many endpoints they have', async () => {
+    const { peers, engine, kernel, world } = await started({ mode: 'nodes' })
+    await engine.createEndpoint(endpoint('e1', '10.90.200.2/16'))
+    const rows = () => kernel.dump().filter(line => /^(route|fdb|neighbour)/.test(line)).length
+    const alone = rows()
+    const vteps = Array.from({ length: 100 }, (_, node) => [blockOf(node), end(node)] as const)
+    await engine.moved(some([peers.setBlocks('shop', POOL, new Map(vteps))]))
+    assert.equal(rows() - alone, 300)
+    const crowd = vteps.flatMap((_, node) => Array.from({ length: 40 }, (_, i) => pod(node, i + 2)))
+    kernel.log.length = 0
+    await engine.moved(crowd.map(each => peers.put('shop', each)))
+    await engine.moved(some([peers.drop('shop', pod(7, 7).mac)]))
+    assert.deepEqual(kernel.log, [])
+    assert.equal(rows() - alone, 300)
+    assert.deepEqual(await world.settler.plan(), [])
+  })
+
+  it('take the place of ways to each endpoint, and leave them again', async () => {
+    const { peers, engine, kernel, world } = await started({ mode: 'nodes' })
+    await engine.createEndpoint(endpoint('e1', '10.90.200.2/16'))
+    await engine.moved([peers.put('shop', pod(1, 5)), peers.put('shop', pod(2, 6))])
+    const each = ways(kernel)
+    assert.equal(each.length, 2)
+    const blocks = (...nodes: number[]) =>
+      some([peers.setBlocks('shop', POOL, new Map(nodes.map(node => [blockOf(node), end(node)])))])
+    await engine.moved(blocks(1))
+    assert.deepEqual(ways(kernel), [
+      'route 10.90.1.0/26 via 10.9.0.8 dev tsb-n1 src 10.9.0.1',
+      'route 10.90.2.6/32 via 10.9.0.9 dev tsb-n1 src 10.9.0.1',
+    ])
+    assert.deepEqual(blocks(1), [], 'no news')
+    await engine.moved(blocks())
+    assert.deepEqual(ways(kernel), each)
+    // Its host says that it is elsewhere now.
+    await engine.moved(some([peers.setBlocks('shop', POOL, new Map([[blockOf(1), end(2)]]))]))
+    assert.deepEqual(ways(kernel), [
+      'route 10.90.1.0/26 via 10.9.0.9 dev tsb-n1 src 10.9.0.1',
+      'route 10.90.1.5/32 via 10.9.0.8 dev tsb-n1 src 10.9.0.1',
+      'route 10.90.2.6/32 via 10.9.0.9 dev tsb-n1 src 10.9.0.1',
+    ])
+    assert.deepEqual(await world.settler.plan(), [])
+  })
+
+  it('get nothing that is here, whoever owns the block, and whoever was first', async () => {
+    const { peers, engine, kernel, world } = await started({ mode: 'nodes' })
+    await engine.createEndpoint(endpoint('e1', '10.90.1.2/16'))
+    await engine.moved(some([peers.setBlocks('shop', POOL, new Map([[blockOf(1), end(1)]]))]))
+    await engine.createEndpoint(endpoint('e2', '10.90.1.3/16'))
+    const block = 'route 10.90.1.0/26 via 10.9.0.8 dev tsb-n1 src 10.9.0.1'
+    assert.deepEqual(ways(kernel), [block, 'route 10.90.1.2/32 dev tsb-n1', 'route 10.90.1.3/32 dev tsb-n1'])
+    await engine.deleteEndpoint('e1')
+    await engine.moved([])
+    assert.deepEqual(ways(kernel), [block, 'route 10.90.1.3/32 dev tsb-n1'])
+    await engine.moved(some([peers.setBlocks('shop', POOL, new Map())]))
+    assert.deepEqual(ways(kernel), [])
+    assert.deepEqual(await world.settler.plan(), [])
+  })
+
+  it('that are not known yet lose no way, and what is heard in part takes none away', async () => {
+    const { peers, engine, kernel, world } = await started({ mode: 'nodes' })
+    await engine.createEndpoint(endpoint('e1', '10.90.200.2/16'))
+    const all = new Map([1, 2, 3].map(node => [blockOf(node), end(node)]))
+    await engine.moved(some([peers.setBlocks('shop', POOL, all)]))
+    await engine.moved([peers.put('shop', { ...pod(1, 5), vtep: end(2) })])
+    const before = ways(kernel)
+    assert.equal(before.length, 4)
+    const young = new PeerTable(peers.self)
+    const second = new World(new FakeKernel(kernel.world), world.store, young)
+    await second.settler.settle('everything')
+    const heard = (nodes: number[]) =>
+      second.engine.moved(
+        some([young.setBlocks('shop', POOL, new Map(nodes.map(node => [blockOf(node), end(node)])))]),
+      )
+    await heard([1])
+    assert.deepEqual(ways(kernel), before)
+    await heard([1, 2])
+    young.setHeard()
+    await second.settler.settle('everything')
+    assert.deepEqual(ways(kernel), [
+      'route 10.90.1.0/26 via 10.9.0.8 dev tsb-n1 src 10.9.0.1',
+      'route 10.90.2.0/26 via 10.9.0.9 dev tsb-n1 src 10.9.0.1',
+    ])
+  })
+})

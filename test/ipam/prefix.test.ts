@@ -7,6 +7,7 @@ import {
   formatPrefix,
   hostable,
   includes,
+  merged,
   overlaps,
   parseAddress,
   parsePrefix,
@@ -111,5 +112,32 @@ describe('prefixes', () => {
     assert.deepEqual(unfit('10.0.0.0/32'), [])
     assert.deepEqual(unfit('fd00::/126'), [0])
     assert.deepEqual(unfit('fd00::/127'), [])
+  })
+})
+
+describe('prefixes that are merged', () => {
+  const whole = parsePrefix('10.1.0.0/16', 'pool')
+  const block = (at: number) => ({ ...whole, first: whole.first + BigInt(at) * 64n, length: 26 })
+  const some = fc.uniqueArray(fc.nat(63), { maxLength: 64 })
+
+  it('have the same addresses, and no two of them are halves of one', () =>
+    fc.assert(
+      fc.property(some, blocks => {
+        const all = merged(blocks.map(block))
+        const isIn = (at: number) => all.filter(each => contains(each, block(at))).length
+        for (let at = 0; at < 64; at++) assert.equal(isIn(at), blocks.includes(at) ? 1 : 0)
+        for (const each of all) {
+          const above = { ...each, length: each.length - 1 }
+          const both = all.filter(other => other.length === each.length && overlaps(other, above))
+          assert.ok(both.length === 1 || (above.first & ((1n << BigInt(32 - above.length)) - 1n)) !== 0n)
+        }
+      }),
+    ))
+
+  it('are few where blocks lie together', () => {
+    const told = (...blocks: number[]) => merged(blocks.map(block)).map(formatPrefix)
+    assert.deepEqual(told(3, 2, 1, 0), ['10.1.0.0/24'])
+    assert.deepEqual(told(1, 2), ['10.1.0.64/26', '10.1.0.128/26'])
+    assert.deepEqual(told(), [])
   })
 })

@@ -3,6 +3,7 @@ import { hash } from 'node:crypto'
 import fc from 'fast-check'
 import { type Deed, emptyDisk, type Law } from '../../ipam/blocks.ts'
 import { Blocks } from '../../ipam/blocks-step.ts'
+import { readSaid, writeSaid } from '../../ipam/said.ts'
 import { type Effect, type Said, Share } from '../../ipam/share.ts'
 import { filed, founderOf, ownerOf } from '../../ipam/titles.ts'
 
@@ -27,15 +28,15 @@ function talk(shares: readonly Share[]): void {
     for (const from of shares)
       for (const to of shares)
         if (from !== to) {
-          settle(to, to.hear(from.self, structuredClone(from.said())))
+          settle(to, to.hear(from.self, readSaid(writeSaid(from.said())) as Said))
           settle(to, to.agree(from.self))
         }
 }
 
 /** A has the pool, B a block of it. The third one has only voted. */
-function three(): [Share, Share, Share] {
+function three(law = lawOf): [Share, Share, Share] {
   const all = hosts.map(
-    host => new Share(host, 7, BLOCKS, { founded: false, disk: emptyDisk() }, 0, lawOf(host)),
+    host => new Share(host, 7, BLOCKS, { founded: false, disk: emptyDisk() }, 0, law(host)),
   )
   for (const share of all) settle(share, share.meet(hosts.filter(host => host !== share.self)))
   const [a, b] = all as [Share, Share, Share]
@@ -46,6 +47,15 @@ function three(): [Share, Share, Share] {
   talk(all)
   return all as [Share, Share, Share]
 }
+
+/** A is told that B is gone for good; B comes back and hears of it. */
+const lawOfForgotten = (self: string): Law => ({
+  ...lawOf(self),
+  isForgotten: host => host === B,
+  mayBeLost: () => true,
+  // Nobody keeps who succeeded him.
+  heirOf: host => (host === B && self !== B ? A : undefined),
+})
 
 const blocks = fc.uniqueArray(fc.nat(BLOCKS - 1), { maxLength: BLOCKS })
 const anybody = fc.constantFrom(...hosts)
@@ -76,6 +86,8 @@ describe('whose a block is', () => {
         for (const said of lies)
           for (const share of [a, b]) settle(share, share.hear(ROGUE, structuredClone(said) as Said))
         for (const share of [a, b]) assert.deepEqual(owners(share), before)
+        assert.deepEqual([...a.elsewhere], [[1, B]], 'no way leads to who lies')
+        assert.deepEqual([...b.elsewhere], [[0, A]])
         talk([a, b])
         settle(b, b.want(true, 2))
         talk([a, b])
@@ -128,6 +140,26 @@ describe('whose a block is', () => {
     )
     const ring = (from: string) => (from === 'a' ? 'b' : 'a')
     assert.ok(ownerOf(0, { ...titles, receiver: ring }), 'a ring has an end')
+  })
+
+  it('is elsewhere while its host lives, and after it came back as one that was forgotten', () => {
+    const all = three(lawOfForgotten)
+    const [a, b, c] = all
+    assert.deepEqual([...c.elsewhere].sort(), [
+      [0, A],
+      [1, B],
+    ])
+    settle(a, a.forget(B))
+    talk([a, c])
+    assert.deepEqual([...c.elsewhere], [[0, A]])
+    assert.deepEqual([...a.elsewhere], [])
+    talk(all)
+    assert.deepEqual([...b.usable], [2], 'though A has to give what was its own, too')
+    assert.deepEqual([...a.elsewhere], [[2, B]])
+    assert.deepEqual([...c.elsewhere].sort(), [
+      [0, A],
+      [2, B],
+    ])
   })
 
   it('is told by one deed of each giver, however often he gave', () => {

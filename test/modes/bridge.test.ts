@@ -47,6 +47,15 @@ const cases: Record<string, Case> = {
     },
     endpoint: { ipv4: '10.2.0.9/24' },
   },
+  'how fast a container receives and sends': {
+    endpoint: {
+      attachment: {
+        ...{ conflist: 'pods', container: 'c1', ifname: 'eth0', namespace: '/run/netns/1', inode: 7 },
+        routes: [],
+        bandwidth: { ingress: { rate: 6_250_000, burst: 125_000 }, egress: { rate: 125, burst: 100 } },
+      },
+    },
+  },
   "somebody else's gateway": { words: { inhibit_ipv4: 'true' } },
 }
 

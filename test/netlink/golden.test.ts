@@ -157,6 +157,7 @@ const cases: Record<string, nl.Request<unknown>> = {
   'tc qdisc add dev va ingress_block 2 ingress': nl.newIngress(4, 2),
   'tc qdisc del dev va ingress': nl.delIngress(4),
   'tc qdisc show': nl.dumpQdiscs(),
+  'tc qdisc del dev va root': nl.delRoot(2),
   'tc filter add block 2 pref 1 handle 1 bpf direct-action object-pinned prog': nl.newBpfFilter(
     { block: 2, priority: 1, handle: 1 },
     { fd: 4, name: 'prog:[*fsobj]' },
@@ -283,6 +284,23 @@ describe('messages in another order than the tools', () => {
       const bytes = encoded(request)
       const { dst, ...ours } = { dst: theirs.dst, ...request.body.read(bytes, HEADER, bytes.length) }
       assert.deepEqual({ dst, ...ours }, { ...theirs, dst })
+    })
+  }
+
+  for (const [words, tbf] of [
+    ['rate 50mbit burst 125000 limit 281250', { rate: 6_250_000, burst: 125_000, limit: 281_250 }],
+    ['rate 80gbit burst 1000000 limit 2000000', { rate: 1e10, burst: 1_000_000, limit: 2_000_000 }],
+  ] as const) {
+    const command = `tc qdisc replace dev va root handle 7473: tbf ${words}`
+    it(`${command}: tc adds tables of times for kernels before 3.8, which ours leaves out`, () => {
+      const read = (bytes: Buffer) => {
+        const { options = Buffer.of(), ...place } = nl.trafficBody.read(bytes, HEADER, bytes.length)
+        const { parms, ...most } = nl.tbfSet.read(options, 0, options.length)
+        const { linkLayer, rate, limit } = parms ?? {}
+        return { ...place, ...most, linkLayer, rate, limit }
+      }
+      const golden = goldens.get(command)?.[0] as Buffer
+      assert.deepEqual(read(encoded(nl.replaceTbf(2, 0x74730000, tbf))), read(golden))
     })
   }
 

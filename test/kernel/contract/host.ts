@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { line } from '../../../core/lines.ts'
 import type { PortRow, Row } from '../../../core/rows.ts'
-import { bridge, gateway, gateway6, localnet, port, shortcut } from './rows.ts'
+import { bridge, gateway, gateway6, localnet, port, rate, shortcut } from './rows.ts'
 import { adds, type Subject, step } from './subject.ts'
 
-/** Addresses, sysctls, routes, bound ports and shortcuts. */
+/** Addresses, sysctls, routes, bound ports, shortcuts and rates. */
 export function host(s: Subject): void {
   describe('addresses and sysctls', () => {
     it('sets both families', async () => {
@@ -139,6 +139,56 @@ export function host(s: Subject): void {
     it('fail no step: frames take the bridge', async () => {
       assert.deepEqual(await s.apply(...adds({ ...shortcut, link: 'tsv-9' })), ['ok'])
       await s.assertAbsent({ ...shortcut, link: 'tsv-9' })
+    })
+  })
+  describe('rates', () => {
+    beforeEach(() => s.add(bridge, port))
+    const owned = async () => (await s.owned()).filter(each => each.startsWith('rate'))
+
+    it('are there for who asks, for the next daemon and among what is owned', async () => {
+      await s.assertAbsent(rate)
+      await s.add(rate)
+      await s.assertPresent(rate)
+      await s.kernel.close()
+      s.kernel = await s.bed.open()
+      await s.assertPresent(rate)
+      assert.equal((await owned()).length, 1)
+    })
+
+    it('of any size come back as they were said', async () => {
+      for (const [bytes, burst] of [
+        [125, 1518],
+        [131_072, 16_384],
+        [1_250_000_007, 25_000_001],
+        [1.25e14, 268_435_455],
+      ] as const) {
+        const row = { ...rate, rate: bytes, burst }
+        await s.add(row)
+        await s.assertPresent(row)
+      }
+      assert.equal((await owned()).length, 1)
+    })
+
+    it('become others in place', async () => {
+      const other = { ...rate, rate: 1_250_000, burst: 25_000 }
+      await s.add(rate)
+      assert.deepEqual(await s.apply(step('set', other, rate)), ['ok'])
+      await s.assertPresent(other)
+    })
+
+    it('are taken away alone and with their link, twice', async () => {
+      await s.add(rate)
+      assert.deepEqual(await s.apply(step('delete', rate), step('delete', rate)), ['ok', 'ok'])
+      await s.assertAbsent(rate)
+      await s.assertPresent(port)
+      await s.add(rate)
+      assert.deepEqual(await s.apply(step('delete', port), step('delete', rate)), ['ok', 'ok'])
+      await s.assertAbsent(rate, port)
+    })
+
+    it('need their link', async () => {
+      const nowhere = { ...rate, link: 'tsv-9' }
+      assert.deepEqual(await s.apply(step('add', nowhere), step('delete', nowhere)), ['ENODEV', 'ok'])
     })
   })
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { line } from '../../../core/lines.ts'
+import { isAlike } from '../../../core/rates.ts'
 import type { LinkRow, Row } from '../../../core/rows.ts'
 import { bridge, element, gateway, gateway6, ground, localnet, port, portPresent } from './rows.ts'
 import { adds, type Subject, step } from './subject.ts'
@@ -171,6 +172,16 @@ export function links(s: Subject): void {
         },
       )
       assert.equal(await s.kernel.look(namespace, 'eth1'), undefined)
+    })
+
+    it('send no faster than they are to', async () => {
+      const row = await inside()
+      const { peer } = row
+      if (!peer?.inside) assert.fail()
+      const rate = { rate: 6_250_000, burst: 125_000 }
+      await s.add(bridge, { ...row, peer: { ...peer, inside: { ...peer.inside, rate } } })
+      const found = (await s.kernel.look(peer.inside.namespace, 'eth0'))?.rate
+      assert.ok(found && isAlike(rate, found), JSON.stringify(found))
     })
 
     it('refuse a name that is taken, and a namespace that is none', async () => {

@@ -3,6 +3,7 @@ import {
   type ElementRow,
   EVERYBODY,
   type LinkRow,
+  type RateRow,
   type Row,
   type SetRow,
   type ShortcutRow,
@@ -90,5 +91,7 @@ export const shortcut: ShortcutRow = {
   bridge: 'tsb-1',
   mac: '02:42:0a:4d:00:02',
 }
+
+export const rate: RateRow = { kind: 'rate', link: 'tsv-1', rate: 6_250_000, burst: 125_000 }
 
 export const ground: Row[] = [bridges, ports, masq, subnets, ingress, open, forward]
