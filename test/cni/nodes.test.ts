@@ -239,6 +239,18 @@ describeAsRoot('cni: nodes among each other', function () {
     for (const { plugin, sandbox } of [one, near, far]) assert.equal((await plugin.del(sandbox)).code, 0)
   })
 
+  it('podCIDR is refused where it makes no sense, or nobody can tell it', async () => {
+    const ipam = { type: 'tsnet', subnet: '10.99.0.0/16', podCIDR: true }
+    const sandbox = await nodes.a.sandbox()
+    const refused = async (more: object) => {
+      const { code, json } = await plugins.a.with({ name: 'cidr', ipam, ...more }).add(sandbox)
+      assert.notEqual(code, 0)
+      return json.msg ?? ''
+    }
+    assert.match(await refused({ mode: 'overlay' }), /podCIDR is for mode "nodes", not "overlay"/)
+    assert.match(await refused({}), /TSNET_NODE is not set/)
+  })
+
   it('the way to a pod goes with it, and stays over restarts of daemons', async () => {
     const before = await asked(pods.a.sandbox, pods.c.address)
     await nodes.a.stop('SIGKILL')
