@@ -147,6 +147,25 @@ describeAsRoot('cni: nodes among each other', function () {
     await neighbour.plugin.del(neighbour.sandbox)
   })
 
+  it('a pod reaches itself by a service', async () => {
+    const { sandbox, address } = pods.a
+    await service(nodes.a, '10.250.0.4', address)
+    // kube-proxy marks what comes from the pod that it chose, and masquerades what is marked.
+    const rule = ['POSTROUTING', '-s', address, '-d', address, '-j', 'MASQUERADE']
+    await nodes.a.run('iptables', '-t', 'nat', '-A', ...rule)
+    assert.equal(await asked(sandbox, '10.250.0.4'), places.a)
+    await nodes.a.run('iptables', '-t', 'nat', '-D', ...rule)
+  })
+
+  it('a pod reaches itself by its own host port', async () => {
+    const portMappings = [{ hostPort: 31001, containerPort: 80, protocol: 'tcp' }]
+    const itself = await pod('a', { runtimeConfig: { portMappings } })
+    await serving(itself.sandbox, 80, 'itself')
+    assert.equal(await asked(itself.sandbox, places.a, 31001), places.a)
+    assert.equal(await asked(pods.a.sandbox, places.a, 31001), pods.a.address)
+    await itself.plugin.del(itself.sandbox)
+  })
+
   /** As kube-proxy writes it: DNAT for pods and for the node itself. */
   async function service(node: Node, vip: string, to: string): Promise<void> {
     for (const chain of ['PREROUTING', 'OUTPUT'])

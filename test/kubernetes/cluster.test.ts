@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
+import { contains, network } from '../../core/addresses.ts'
 import { eventually, until } from '../bed/until.ts'
 import { absent } from './build.ts'
 import { Cluster, nodeNames, places } from './cluster.ts'
+import { PODS } from './control.ts'
 import { leftOn } from './left.ts'
-import { ask, askFrom, inPod, pod, ready, service, started, statusOf } from './pods.ts'
+import { ask, askFrom, inPod, pod, ready, service, started, statusOf, tellFrom } from './pods.ts'
 
 const reason = absent()
 
@@ -36,8 +38,6 @@ const reason = absent()
         assert.match(status.conditions.find(({ type }) => type === 'Ready')?.message ?? '', /cni/i)
     }, 30_000)
     await cluster.installTsnet()
-    await cluster.kubectl('rollout', 'status', '-n', 'kube-system', 'daemonset/tsnet', '--timeout=100s')
-    await cluster.kubectl('wait', '--for=condition=Ready', 'nodes', '--all', '--timeout=60s')
   })
   type Condition = { type: string; message: string }
 
@@ -103,15 +103,13 @@ const reason = absent()
     )
     addresses.dns = await ready(cluster, 'dns')
     await endpoints('kube-dns', 1)
-    for (const from of ['web-0', 'web-1', 'web-2']) {
-      const question = 'echo question | timeout 3 socat -t 2 - UDP:10.96.0.10:53'
+    for (const from of ['web-0', 'web-1', 'web-2'])
       await eventually(async () =>
-        assert.equal(
-          (await inPod(cluster, from, 'sh', '-c', question)).trim(),
-          `dns ${addresses[from]} question`,
-        ),
+        assert.deepEqual(await tellFrom(cluster, from, '10.96.0.10', 53), {
+          pod: 'dns',
+          seen: addresses[from],
+        }),
       )
-    }
   })
 
   it("a headless service's endpoints are the pods' addresses", async () => {
@@ -189,7 +187,11 @@ const reason = absent()
       const answer = await askFrom(cluster, 'node-a', addresses[to] as string)
       assert.equal(answer.pod, to)
       if (to !== 'web-0') assert.equal(answer.seen, places.a)
-      assert.equal((await askFrom(cluster, to, places.a)).seen, addresses[to])
+    }
+    // What leaves the pods' network is masqueraded.
+    const seen = { 'web-0': addresses['web-0'], 'web-1': places.b, 'web-2': places.c }
+    for (const [from, address] of Object.entries(seen)) {
+      assert.equal((await askFrom(cluster, from, places.a)).seen, address)
     }
     await cluster.kubectl('delete', 'pod', 'node-a', '--wait=true')
   })
@@ -201,7 +203,7 @@ const reason = absent()
     await cluster.kubectl('rollout', 'restart', '-n', 'kube-system', 'daemonset/tsnet')
     for (const [index, at] of nodeNames.entries())
       await cluster.apply(pod({ name: `late-${index}`, node: at }))
-    await cluster.kubectl('rollout', 'status', '-n', 'kube-system', 'daemonset/tsnet', '--timeout=100s')
+    await cluster.rolledOut()
     for (const flow of flows) assert.match(await flow, / 0% packet loss/)
     for (const index of nodeNames.keys()) {
       const address = await ready(cluster, `late-${index}`)
@@ -227,5 +229,23 @@ const reason = absent()
     await cluster.kubectl('delete', 'pods', '--all', '--wait=true', '--timeout=60s')
     for (const name of nodeNames)
       await eventually(async () => assert.deepEqual(await leftOn(cluster, name), []), 30_000)
+  })
+
+  it('with podCIDR, pods have addresses that Kubernetes set aside for their node', async () => {
+    await cluster.installTsnet({ type: 'tsnet', subnet: PODS, podCIDR: true })
+    const specs = nodeNames.map(node => ({ name: `own-${node}`, node }))
+    const found = await started(cluster, ...specs)
+    for (const [index, name] of nodeNames.entries()) {
+      const { spec } = await cluster.get<{ spec: { podCIDR: string } }>('node', name)
+      assert.ok(contains(network(spec.podCIDR), found[index] as string), `${found[index]} in ${spec.podCIDR}`)
+    }
+    for (const { name } of specs)
+      for (const [index, to] of found.entries())
+        await eventually(async () =>
+          assert.deepEqual(await askFrom(cluster, name, to), {
+            pod: `own-${nodeNames[index]}`,
+            seen: found[specs.findIndex(each => each.name === name)],
+          }),
+        )
   })
 })

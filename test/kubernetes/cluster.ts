@@ -1,17 +1,21 @@
 import { randomBytes } from 'node:crypto'
-import { cp, mkdir, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { load } from 'js-yaml'
 import { writeArchive, writeSleeper } from '../bed/archive.ts'
 import { engineRoot } from '../bed/engines.ts'
 import { imageTar } from '../bed/image.ts'
 import { addNamespace, deleteNamespace, inNamespace, ownName } from '../bed/namespace.ts'
 import { type Result, run } from '../bed/run.ts'
+import { until } from '../bed/until.ts'
 import { image as pause } from '../cni/containerd.ts'
 import { Control } from './control.ts'
 import { Machine } from './machine.ts'
 import { serveNode } from './worker.ts'
 
 const project = resolve(import.meta.dirname, '../..')
+
+type Kustomization = { secretGenerator: { envs: string[] }[] }
 
 /** Image of pods: `serve` tells who asks, see test/bed/image.ts. */
 export const box = 'localhost/box:1'
@@ -28,22 +32,22 @@ export class Cluster {
   readonly outside = '10.77.1.254'
   readonly nodes = {} as Record<NodeName, Machine>
   control!: Control
+  readonly #key = randomBytes(32).toString('base64')
 
   static async up(): Promise<Cluster> {
     const cluster = new Cluster()
-    await cluster.#wire()
-    const machine = await Machine.boot('control', '10.77.1.9', cluster.router)
-    cluster.control = new Control(machine)
-    await cluster.control.start(nodeNames)
-    const archives = await cluster.#archives()
-    for (const name of nodeNames) cluster.nodes[name] = await Machine.boot(name, places[name], cluster.router)
-    await Promise.all(nodeNames.map(name => serveNode(cluster.nodes[name], cluster.control, archives)))
-    return cluster
+    try {
+      await cluster.#boot()
+      return cluster
+    } catch (error) {
+      await cluster.dispose()
+      throw error
+    }
   }
 
   /** `kubectl` as an administrator. */
   kubectl(...args: string[]): Promise<string> {
-    return this.control.machine.run(...this.control.kubectl(...args))
+    return run(this.control.machine.holder.enter(...this.control.kubectl(...args)), { deadline: 150_000 })
   }
 
   attemptKubectl(...args: string[]): Promise<Result> {
@@ -61,14 +65,29 @@ export class Cluster {
     return JSON.parse(await this.kubectl('get', '-o', 'json', ...args)) as T
   }
 
-  /** Installs tsnet as docs/kubernetes.md says. */
-  async installTsnet(): Promise<void> {
+  /** Installs tsnet as docs/kubernetes.md says, or changes it; `ipam` goes into its configuration. Returns when it is on every node. */
+  async installTsnet(ipam?: object): Promise<void> {
     const folder = join(this.control.machine.folder, 'deploy')
     await cp(join(project, 'deploy/kubernetes'), folder, { recursive: true })
-    const key = randomBytes(32).toString('base64')
-    const settings = `TSNET_KEY=${key}\nTSNET_JOIN=${places.a},${places.c}\n`
+    const conflist = JSON.parse(await readFile(join(folder, 'cni.conflist'), 'utf8'))
+    if (ipam) conflist.plugins[0].ipam = ipam
+    await writeFile(join(folder, 'cni.conflist'), JSON.stringify(conflist))
+    const settings = `TSNET_KEY=${this.#key}\nTSNET_JOIN=${places.a},${places.c}\n`
     await writeFile(join(folder, 'tsnet.env'), settings)
+    await this.#age(join(folder, 'kustomization.yaml'))
     await this.kubectl('apply', '-k', folder)
+    await this.rolledOut()
+    for (const name of nodeNames)
+      await until(`${name} to have its configuration`, async () => {
+        const found = await readFile(this.nodes[name].path('/etc/cni/net.d/05-tsnet.conflist'), 'utf8')
+        return found === JSON.stringify(conflist)
+      })
+    await this.kubectl('wait', '--for=condition=Ready', 'nodes', '--all', '--timeout=60s')
+  }
+
+  /** Returns when each node has the newest tsnetd. */
+  async rolledOut(): Promise<void> {
+    await this.kubectl('rollout', 'status', '-n', 'kube-system', 'daemonset/tsnet', '--timeout=140s')
   }
 
   /** Runs a program beyond the nodes. */
@@ -81,6 +100,15 @@ export class Cluster {
     await deleteNamespace(this.router)
   }
 
+  async #boot(): Promise<void> {
+    await this.#wire()
+    this.control = new Control(await Machine.boot('control', '10.77.1.9', this.router))
+    await this.control.start(nodeNames)
+    const archives = await this.#archives()
+    for (const name of nodeNames) this.nodes[name] = await Machine.boot(name, places[name], this.router)
+    await Promise.all(nodeNames.map(name => serveNode(this.nodes[name], this.control, archives)))
+  }
+
   async #wire(): Promise<void> {
     await addNamespace(this.router)
     await inNamespace(this.router, 'sysctl', '-qw', 'net.ipv4.ip_forward=1')
@@ -90,6 +118,13 @@ export class Cluster {
       await ip('address', 'add', `10.77.${subnet}.254/24`, 'dev', `br${subnet}`)
       await ip('link', 'set', `br${subnet}`, 'up')
     }
+  }
+
+  /** kubectl 1.20 knows one file of settings, by an older word. */
+  async #age(kustomization: string): Promise<void> {
+    const { secretGenerator, ...rest } = load(await readFile(kustomization, 'utf8')) as Kustomization
+    const older = secretGenerator.map(({ envs: [env], ...each }) => ({ ...each, env }))
+    await writeFile(kustomization, JSON.stringify({ ...rest, secretGenerator: older }))
   }
 
   async #archives(): Promise<string[]> {

@@ -96,6 +96,7 @@ export class Control {
       `--service-cluster-ip-range=${SERVICES}`,
       '--authorization-mode=Node,RBAC',
       '--allow-privileged=true',
+      '--kubelet-preferred-address-types=InternalIP',
     ]
   }
 

@@ -8,13 +8,13 @@ export async function leftOn(cluster: Cluster, name: NodeName): Promise<string[]
   const [links, routes, rules] = await Promise.all([
     machine.run('ip', '-o', 'link', 'show'),
     machine.run('ip', 'route', 'show', 'proto', '116'),
-    machine.run('nft', '--stateless', 'list', 'ruleset'),
+    machine.run('nft', '--stateless', 'list', 'table', 'inet', 'tsnet'),
   ])
   const records = recordsIn(join(machine.folder, 'var/lib/tsnet'))
   return [
     ...lines(links).filter(line => /\bts[a-z]-/.test(line)),
     ...lines(routes),
-    ...lines(rules).filter(line => line.includes('10.93.') && !line.includes('KUBE')),
+    ...lines(rules).filter(line => line.includes('10.93.')),
     ...records.filter(each => /^(endpoint|lease) /.test(each) && !each.endsWith('/10.93.0.1')),
   ]
 }

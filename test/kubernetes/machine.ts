@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { cp, mkdir, rm, symlink, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { Daemon } from '../bed/daemon.ts'
 import { engineRoot } from '../bed/engines.ts'
 import { Holder } from '../bed/holder.ts'
@@ -62,14 +62,15 @@ export class Machine {
   /** Starts a program and returns once it serves. */
   async serve({ argv: [program = '', ...args], ready }: Process): Promise<void> {
     const built = join(binaries, program)
+    const name = basename(program)
     const daemon = new Daemon({
       // As much as /proc shows of a name.
-      name: program.slice(0, 15),
+      name: name.slice(0, 15),
       argv: [existsSync(built) ? built : program, ...args],
-      log: join(this.folder, `${program}.log`),
+      log: join(this.folder, `${name}.log`),
       ready,
     })
-    this.daemons.set(program, daemon)
+    this.daemons.set(name, daemon)
     await daemon.start(this.holder)
   }
 

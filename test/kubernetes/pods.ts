@@ -1,4 +1,5 @@
 import { until } from '../bed/until.ts'
+import { plainAddress } from '../docker/probes.ts'
 import { box, type Cluster, type NodeName } from './cluster.ts'
 
 type Container = {
@@ -81,17 +82,27 @@ export type Answer = { pod: string; seen: string }
 /** What a pod that serves says to whoever asks: its name, and the address that it sees. */
 export function answerOf(text: string): Answer {
   const [pod = '', seen = ''] = text.trim().split(' ')
-  return { pod, seen: seen.replaceAll(/^\[?(::ffff:)?|\]$/g, '') }
+  return { pod, seen: plainAddress(seen) }
 }
 
-const url = (address: string, port: number) => `http://${address}:${port}/cgi-bin/who`
+const request = String.raw`printf "GET /cgi-bin/who HTTP/1.0\r\n\r\n"`
 
 /** Asks from inside a pod. */
-export const askFrom = async (cluster: Cluster, name: string, address: string, port = 80): Promise<Answer> =>
-  answerOf(await inPod(cluster, name, 'wget', '-T', '3', '-qO-', url(address, port)))
+export async function askFrom(cluster: Cluster, name: string, address: string, port = 80): Promise<Answer> {
+  const script = `${request} | socat -t 3 - TCP:${address}:${port},connect-timeout=3 | tail -n 1`
+  return answerOf(await inPod(cluster, name, 'sh', '-c', script))
+}
 
-const script =
-  'exec 3<>"/dev/tcp/$1/$2" && printf "GET /cgi-bin/who HTTP/1.0\\r\\n\\r\\n" >&3 && tail -n 1 <&3'
+/** The same by a datagram. */
+export async function tellFrom(
+  cluster: Cluster,
+  name: string,
+  address: string,
+  port: number,
+): Promise<Answer> {
+  const script = `echo question | timeout 3 socat -t 2 - UDP:${address}:${port}`
+  return answerOf(await inPod(cluster, name, 'sh', '-c', script))
+}
 
 /** Asks from anywhere else: `run` runs a program there. */
 export async function ask(
@@ -99,5 +110,6 @@ export async function ask(
   address: string,
   port = 80,
 ): Promise<Answer> {
-  return answerOf(await run('timeout', '3', 'bash', '-c', script, '-', address, String(port)))
+  const script = `exec 3<>/dev/tcp/${address}/${port} && ${request} >&3 && tail -n 1 <&3`
+  return answerOf(await run('timeout', '3', 'bash', '-c', script))
 }
