@@ -2,20 +2,30 @@ import { join } from 'node:path'
 import { recordsIn } from '../bed/records.ts'
 import type { Cluster, NodeName } from './cluster.ts'
 
-/** What pods left on a node: links, routes, elements of the packet filter, records. The gateway's address is the network's. */
-export async function leftOn(cluster: Cluster, name: NodeName): Promise<string[]> {
+/** What pods that had these addresses left on a node: routes, elements of the packet filter, records. */
+export async function leftOf(
+  cluster: Cluster,
+  name: NodeName,
+  addresses: readonly string[],
+): Promise<string[]> {
   const machine = cluster.nodes[name]
-  const [links, routes, rules] = await Promise.all([
-    machine.run('ip', '-o', 'link', 'show'),
-    machine.run('ip', 'route', 'show', 'proto', '116'),
+  const found = await Promise.all([
+    machine.run('ip', 'route', 'show', 'table', 'all'),
     machine.run('nft', '--stateless', 'list', 'table', 'inet', 'tsnet'),
   ])
+  const gone = new RegExp(`\\b(${addresses.join('|').replaceAll('.', '\\.')})(?![\\d/])`)
+  const records = recordsIn(join(machine.folder, 'var/lib/tsnet'))
+  return [...found.flatMap(lines), ...records].filter(line => gone.test(line))
+}
+
+/** Links and records of pods that a node has. */
+export async function linksOf(cluster: Cluster, name: NodeName): Promise<string[]> {
+  const machine = cluster.nodes[name]
+  const links = lines(await machine.run('ip', '-o', 'link', 'show'))
   const records = recordsIn(join(machine.folder, 'var/lib/tsnet'))
   return [
-    ...lines(links).filter(line => /\bts[a-z]-/.test(line)),
-    ...lines(routes),
-    ...lines(rules).filter(line => line.includes('10.93.')),
-    ...records.filter(each => /^(endpoint|lease) /.test(each) && !each.endsWith('/10.93.0.1')),
+    ...links.filter(line => line.includes(' tsv-')),
+    ...records.filter(each => each.startsWith('endpoint ')),
   ]
 }
 
