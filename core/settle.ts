@@ -1,7 +1,7 @@
 import { ahead } from './ahead.ts'
 import { everything, type Modes, plain, type Touch, touched, type View } from './desired.ts'
 import { diff } from './diff.ts'
-import { everOfPlaces, inhabited, memberRow, spared } from './elsewhere.ts'
+import { everOfPlaces, inhabited, memberRow, ofElsewhere, spared } from './elsewhere.ts'
 import type { StepError } from './errors.ts'
 import type { Kernel, Outcome, Peers, Store } from './faces.ts'
 import { stepLine } from './lines.ts'
@@ -151,10 +151,16 @@ export class Settler {
     })
     if (turned.length === 0) return touch
     const gone = turned.filter(network => !inhabited(this.#view, network))
+    // What hangs on the network's links goes with them; a way by the host's own link doesn't.
+    const ways = gone.flatMap(each => ofElsewhere(this.#view, each)).filter(({ kind }) => kind === 'route')
     return {
       ...touch,
       networks: [...touch.networks, ...turned.map(({ id }) => id)],
-      before: [...touch.before, ...gone.flatMap(network => plain(this.#view, network)).map(({ row }) => row)],
+      before: [
+        ...touch.before,
+        ...gone.flatMap(network => plain(this.#view, network)).map(({ row }) => row),
+        ...ways,
+      ],
     }
   }
 
