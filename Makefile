@@ -21,7 +21,7 @@ to_build := npm:npm cc:gcc cc:libc6-dev
 # Node's own build needs it and brings it not.
 to_build += $(if $(shell /sbin/ldconfig -p | grep libatomic.so.1),,libatomic.so.1:libatomic1)
 to_run := nft:nftables
-to_test := /usr/lib/cni/bridge:containernetworking-plugins socat:socat iptables:iptables serf:serf ps:procps conntrack:conntrack strace:strace dnsmasq:dnsmasq-base busybox:busybox-static ip:iproute2 unshare:util-linux
+to_test := openssl:openssl /usr/lib/cni/bridge:containernetworking-plugins socat:socat iptables:iptables serf:serf ps:procps conntrack:conntrack strace:strace dnsmasq:dnsmasq-base busybox:busybox-static ip:iproute2 unshare:util-linux
 to_bench := iperf3:iperf3
 
 define install
