@@ -5,6 +5,7 @@
 # make test-quick, make test-docker   those without and those with Docker engines
 # make rootfs   assembles dist/plugin, which `docker plugin create` takes; make plugin makes the managed plugin from it
 # make install   puts the daemon, its service and `tsnet` on this machine and starts it; DESTDIR=folder only puts them there
+# make test-kubernetes   runs pods on a Kubernetes of three nodes; make kubernetes builds one before (ten minutes, into .cache/)
 # make fuzz   feeds the daemon's ears with damaged captures, MINUTES=60 for an hour; a failure prints what brings it back
 # make bench  prints ratios against the peers
 
@@ -20,7 +21,7 @@ to_build := npm:npm cc:gcc cc:libc6-dev
 # Node's own build needs it and brings it not.
 to_build += $(if $(shell /sbin/ldconfig -p | grep libatomic.so.1),,libatomic.so.1:libatomic1)
 to_run := nft:nftables
-to_test := /usr/lib/cni/bridge:containernetworking-plugins socat:socat iptables:iptables serf:serf ps:procps conntrack:conntrack strace:strace dnsmasq:dnsmasq-base busybox:busybox-static ip:iproute2 unshare:util-linux
+to_test := openssl:openssl /usr/lib/cni/bridge:containernetworking-plugins socat:socat iptables:iptables serf:serf ps:procps conntrack:conntrack strace:strace dnsmasq:dnsmasq-base busybox:busybox-static ip:iproute2 unshare:util-linux
 to_bench := iperf3:iperf3
 
 define install
@@ -30,7 +31,7 @@ define install
 	  apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$packages; }
 endef
 
-.PHONY: all run install rootfs plugin test test-quick test-docker check fuzz bench clean
+.PHONY: all run install rootfs plugin test test-quick test-docker kubernetes test-kubernetes check fuzz bench clean
 all: dist/tsnetd dist/tsnet dist/tsnet-cni
 
 # `npm ci` refuses a lock file without the packages of platforms that the registry at hand doesn't offer.
@@ -112,7 +113,7 @@ test: check all rootfs
 # Those that need no Docker engine.
 test-quick: check all rootfs
 	$(call install,$(to_run) $(to_test))
-	$(mocha) --ignore 'test/docker/**' 'test/**/*.test.ts'
+	$(mocha) --ignore 'test/docker/**' --ignore 'test/kubernetes/**' 'test/**/*.test.ts'
 
 # Those on real engines alone, or some of them: SUITES="reach publish", TSNET_ENGINES=28.5. TSNET_CONTAINERS=200 and TSNET_KILLS=100 make
 # crowd and storm as large as the project promises.
@@ -120,6 +121,15 @@ SUITES ?= *
 test-docker: all rootfs
 	$(call install,$(to_run) $(to_test))
 	$(node) test/lanes.ts $(SUITES:%='%')
+
+# From Debian's source package, by the Go that Debian had then; nothing of it is installed.
+kubernetes: node_modules/.package-lock.json
+	$(node) test/kubernetes/build.ts
+
+# Skipped where that was not built.
+test-kubernetes: all image
+	$(call install,$(to_run) $(to_test))
+	$(mocha) 'test/kubernetes/*.test.ts'
 
 check: node_modules/.package-lock.json
 	node_modules/.bin/tsc --noEmit

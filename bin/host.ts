@@ -13,6 +13,7 @@ import { Following } from './cluster/following.ts'
 import { telling } from './cluster/own.ts'
 import { Leases } from './dhcp.ts'
 import { Doorbell } from './doorbell.ts'
+import { openPodCidrs } from './kubernetes/index.ts'
 import { machineId } from './machine.ts'
 import type { Membership } from './membership.ts'
 import type { Metrics } from './metrics.ts'
@@ -73,13 +74,14 @@ export async function openHost({ settings, membership, log, metrics }: Parts): P
     isNamespace: async path => isNamespace(path),
   })
   const leases = dhcp === 'on' ? new Leases(settler.store, log) : undefined
+  const podCidrs = openPodCidrs(settings.node, settler.store, log)
   const ipam = new Ipam({
     store: settler.store,
     dhcp: leases,
     clock: Date.now,
     routes: async () => linkSubnets(),
     seed: await machineId(store),
-    portion: pool => membership.cluster?.portion(pool),
+    portion: pool => podCidrs.portion(pool) ?? membership.cluster?.portion(pool),
   })
   await settler.settle('everything')
   await swept
@@ -88,6 +90,7 @@ export async function openHost({ settings, membership, log, metrics }: Parts): P
   const close = async () => {
     stop()
     leases?.close()
+    podCidrs.close()
     await kernel.close()
     await store.close()
   }

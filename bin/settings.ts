@@ -62,6 +62,11 @@ export const settings = {
     meaning:
       'base64 keys that encrypt gossip, the first one to send with; without one this host keeps to itself',
   },
+  node: {
+    env: 'TSNET_NODE',
+    fallback: '',
+    meaning: "name of this host's Node in Kubernetes, for networks that go by its podCIDR",
+  },
   metrics: {
     env: 'TSNET_METRICS',
     fallback: '',

@@ -31,6 +31,8 @@ const ipam = z.strictObject({
   type: z.literal('tsnet', 'has to be "tsnet"; leave "ipam" out for addresses that nodes share'),
   ...range.partial().shape,
   ranges: z.array(range).optional(),
+  /** Each node gives addresses of its Node's `spec.podCIDRs`. */
+  podCIDR: z.boolean().optional(),
   routes: z.array(route).optional(),
 })
 export type Range = z.infer<typeof range>

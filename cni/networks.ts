@@ -72,18 +72,31 @@ export class ConfiguredNetworks {
 
   spec(config: Config): NetworkSpec {
     const ranges = this.#ranges(config)
-    const mode = config.mode ?? (config.ipam === undefined && this.#shares ? 'nodes' : 'bridge')
+    const mode = this.#modeOf(config)
     const subnets = (v6: boolean) => ranges.filter(({ subnet }) => subnet.includes(':') === v6).map(toSubnet)
     const [ipv4, ipv6] = [subnets(false), subnets(true)]
     return {
       id: networkId(config.name),
-      words: { mode, ...wordsOf(config), ...(mode !== 'bridge' && { name: config.name }) },
+      words: {
+        mode,
+        ...wordsOf(config),
+        ...(mode !== 'bridge' && { name: config.name }),
+        ...(config.ipam?.podCIDR && { addresses: 'manual' }),
+      },
       internal: config.internal ?? false,
       enable: { ipv4: ipv4.length > 0, ipv6: ipv6.length > 0 },
       ipv4,
       ipv6,
       conflist: config.name,
     }
+  }
+
+  #modeOf({ mode, ipam }: Config): string {
+    if (!ipam?.podCIDR) return mode ?? (ipam === undefined && this.#shares ? 'nodes' : 'bridge')
+    if (!this.#shares)
+      throw new CniError(CODE.config, 'network configuration: ipam.podCIDR needs nodes that meet: TSNET_KEY')
+    if ((mode ?? 'nodes') === 'nodes') return 'nodes'
+    throw new CniError(CODE.config, `network configuration: ipam.podCIDR is for mode "nodes", not "${mode}"`)
   }
 
   #ranges(config: Config): Range[] {
@@ -147,6 +160,10 @@ export class ConfiguredNetworks {
     await this.#make(spec, config)
   }
 }
+
+/** Whether Kubernetes keeps the addresses of nodes apart: nobody but a configuration of CNI's says so of one. */
+export const goesByPodCidr = ({ conflist, options }: Network): boolean =>
+  conflist !== undefined && options.addresses === 'manual'
 
 export const networkId = (name: string): string => createHash('sha256').update(`cni ${name}`).digest('hex')
 

@@ -36,9 +36,8 @@ export class World {
   readonly ports = new Map<string, PortRow>()
   readonly accepts = new Map<string, AcceptRow>()
   readonly shortcuts = new Map<string, ShortcutRow>()
-  /** Virtual addresses in containers' namespaces, by path. */
   readonly rates = new Map<string, RateRow>()
-  /** Links in containers' namespaces by path and name, each with the host's link that it is the other end of. */
+  /** Virtual addresses in containers' namespaces, by path. */
   readonly balanced = new Map<string, readonly VirtualService[]>()
   /** Links in containers' namespaces by path and name, each with the host's link that it is the other end of. */
   readonly insides = new Map<string, { host: string; furnished: Furnished }>()

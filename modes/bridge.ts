@@ -122,9 +122,9 @@ function linkRows(network: Network, endpoint: Endpoint): Wanted[] {
     up: true,
     master: bridgeName(network),
     peer: { name: sandboxLink(endpoint), mac: endpoint.mac, ...size, ...inside(network, endpoint) },
-    // With br_netfilter a DNATed packet stays on the bridge, and one that a container sends to its own published port
-    // leaves by the port it came in.
-    hairpin: endpoint.published.length > 0,
+    // With br_netfilter a DNATed packet stays on the bridge, and one that a container sends to its own published port, or to a service of
+    // Kubernetes that it serves itself, leaves by the port it came in.
+    hairpin: endpoint.published.length > 0 || endpoint.attachment !== undefined,
     isolated: isolation,
     ...size,
   }

@@ -136,6 +136,9 @@ const chains: ChainRow[] = [
       'ip saddr 127.0.0.0/8 masquerade',
       'ct status dnat ip saddr . oifname @subnets4 masquerade',
       'ct status dnat ip6 saddr . oifname @subnets6 masquerade',
+      // Nobody takes a packet from himself that comes in by a link.
+      'ct status dnat ip saddr . ip daddr @selves4 masquerade',
+      'ct status dnat ip6 saddr . ip6 daddr @selves6 masquerade',
     ],
   },
 ]
@@ -181,6 +184,9 @@ const sets: SetRow[] = [
   { kind: 'set', name: 'snat6', type: ['ipv6_addr'], value: ['ipv6_addr'], interval: true },
   { kind: 'set', name: 'subnets4', type: ['ipv4_addr', 'ifname'], interval: true },
   { kind: 'set', name: 'subnets6', type: ['ipv6_addr', 'ifname'], interval: true },
+  /** Twice the address of a container with published ports, where its neighbours' addresses are kept. */
+  { kind: 'set', name: 'selves4', type: ['ipv4_addr', 'ipv4_addr'] },
+  { kind: 'set', name: 'selves6', type: ['ipv6_addr', 'ipv6_addr'] },
 ]
 
 const forwarding: SysctlRow[] = [

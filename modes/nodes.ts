@@ -1,6 +1,6 @@
 import { contains, host, isDefault, network as networkOf } from '../core/addresses.ts'
 import type { BlockRows, Elsewhere, Mode, Underlay } from '../core/faces.ts'
-import type { Network } from '../core/records.ts'
+import type { Endpoint, Network } from '../core/records.ts'
 import type { Inside, Row, Wanted } from '../core/rows.ts'
 import { bridgeName } from './bridge.ts'
 import { element, must } from './firewall.ts'
@@ -22,7 +22,10 @@ export const nodes: Mode = {
     shortcut: false,
   }),
   network: (network, self) => networkRows(network, self),
-  endpoint: (network, endpoint, self) => overlay.endpoint(network, endpoint, self).map(alone),
+  endpoint: (network, endpoint, self) => [
+    ...overlay.endpoint(network, endpoint, self).map(alone),
+    ...selfRows(endpoint),
+  ],
   elsewhere: {
     links: network => overlay.elsewhere?.links(network) ?? [],
     remote: remoteRows,
@@ -56,6 +59,12 @@ function hostRows({ ipv4 }: Network, bridge: string): Row[] {
   })
   return ipv4.length > 0 ? [set('send_redirects', '0'), set('rp_filter', '2')] : []
 }
+
+/** A container that asks for its own published port. */
+const selfRows = ({ published }: Endpoint): Wanted[] =>
+  [...new Set(published.map(({ address }) => address))].map(address =>
+    must(element(`selves${familyOf(address)}`, [address, address])),
+  )
 
 /** The container's end: its address alone, and a way to the gateway that isn't in its subnet. */
 function alone(wanted: Wanted): Wanted {

@@ -14,7 +14,10 @@ const engines = process.env.TSNET_ENGINES?.split(',') ?? ['28.5', '20.10']
 
 function lanes(suites: readonly string[]): Lane[] {
   const files = (suites.length > 0 ? suites : ['*']).map(suite => `test/docker/${suite}.test.ts`)
-  const rest = { name: 'rest', files: ['--ignore', 'test/docker/**', 'test/**/*.test.ts'] }
+  const rest = {
+    name: 'rest',
+    files: ['--ignore', 'test/docker/**', '--ignore', 'test/kubernetes/**', 'test/**/*.test.ts'],
+  }
   return [
     ...engines.map(engine => ({ name: `Docker ${engine}`, engine, files })),
     ...(suites.length > 0 ? [] : [rest]),

@@ -86,12 +86,13 @@ async function plugHost(bridge: string, outside: Outside, host: Host, number: nu
 const macOf = (number: number) => `02:fa:00:00:00:${number.toString(16).padStart(2, '0')}`
 
 /** A veth from the bridge to `eth0` of a namespace. */
-async function plug(
+export async function plug(
   bridge: string,
   namespace: string,
   port: string,
   mac: string,
   addresses: string[],
+  master = 'br0',
 ): Promise<void> {
   const veth = [
     'ip',
@@ -109,7 +110,7 @@ async function plug(
     namespace,
   ]
   await inNamespace(bridge, ...veth)
-  await inNamespace(bridge, 'ip', 'link', 'set', port, 'master', 'br0', 'up')
+  await inNamespace(bridge, 'ip', 'link', 'set', port, 'master', master, 'up')
   // Without duplicate address detection an IPv6 address serves at once.
   for (const address of addresses)
     await inNamespace(

@@ -2,6 +2,7 @@ import { cp, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type Client, credentials, loadPackageDefinition, type ServiceClientConstructor } from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
+import { writeSleeper } from '../bed/archive.ts'
 import { Daemon } from '../bed/daemon.ts'
 import { engineRoot } from '../bed/engines.ts'
 import { Holder } from '../bed/holder.ts'
@@ -122,32 +123,8 @@ snapshotter = "native"
     this.#client = connect(`unix:${this.holder.path('/run/containerd.sock')}`)
   }
 
-  /** busybox that sleeps, as an archive that `docker save` would write. */
   async #importImage(): Promise<void> {
-    const folder = join(this.folder, 'image')
-    await mkdir(join(folder, 'layer'), { recursive: true })
-    await cp('/bin/busybox', join(folder, 'layer/busybox'))
-    await run(['tar', '-C', join(folder, 'layer'), '-cf', join(folder, 'layer.tar'), '.'])
-    const sum = (await run(['sha256sum', join(folder, 'layer.tar')])).split(' ')[0]
-    const config = {
-      architecture: process.arch === 'x64' ? 'amd64' : process.arch,
-      os: 'linux',
-      config: { Entrypoint: ['/busybox', 'sleep', '99999999'] },
-      rootfs: { type: 'layers', diff_ids: [`sha256:${sum}`] },
-    }
-    await writeFile(join(folder, 'config.json'), JSON.stringify(config))
-    const manifest = [{ Config: 'config.json', RepoTags: [image], Layers: ['layer.tar'] }]
-    await writeFile(join(folder, 'manifest.json'), JSON.stringify(manifest))
-    await run([
-      'tar',
-      '-C',
-      folder,
-      '-cf',
-      join(this.folder, 'image.tar'),
-      'manifest.json',
-      'config.json',
-      'layer.tar',
-    ])
+    await writeSleeper(image, join(this.folder, 'image.tar'))
     const ctr = ['ctr', '-a', '/run/containerd.sock', '-n', 'k8s.io', 'images', 'import']
     await until(
       'containerd to take the image',

@@ -198,6 +198,25 @@ describeAsRoot('cni: nodes among each other', function () {
     await neighbour.plugin.del(neighbour.sandbox)
   })
 
+  it('a pod reaches itself by a service', async () => {
+    const { sandbox, address } = pods.a
+    await service(nodes.a, '10.250.0.4', address)
+    // kube-proxy marks what comes from the pod that it chose, and masquerades what is marked.
+    const rule = ['POSTROUTING', '-s', address, '-d', address, '-j', 'MASQUERADE']
+    await nodes.a.run('iptables', '-t', 'nat', '-A', ...rule)
+    assert.equal(await asked(sandbox, '10.250.0.4'), places.a)
+    await nodes.a.run('iptables', '-t', 'nat', '-D', ...rule)
+  })
+
+  it('a pod reaches itself by its own host port', async () => {
+    const portMappings = [{ hostPort: 31001, containerPort: 80, protocol: 'tcp' }]
+    const itself = await pod('a', { runtimeConfig: { portMappings } })
+    await serving(itself.sandbox, 80, 'itself')
+    assert.equal(await asked(itself.sandbox, places.a, 31001), places.a)
+    assert.equal(await asked(pods.a.sandbox, places.a, 31001), pods.a.address)
+    await itself.plugin.del(itself.sandbox)
+  })
+
   /** As kube-proxy writes it: DNAT for pods and for the node itself. */
   async function service(node: Node, vip: string, to: string): Promise<void> {
     for (const chain of ['PREROUTING', 'OUTPUT'])
@@ -288,6 +307,18 @@ describeAsRoot('cni: nodes among each other', function () {
         one.sandbox.run('busybox', 'ping', '-c', '1', '-W', '1', each.address),
       )
     for (const { plugin, sandbox } of [one, near, far]) assert.equal((await plugin.del(sandbox)).code, 0)
+  })
+
+  it('podCIDR is refused where it makes no sense, or nobody can tell it', async () => {
+    const ipam = { type: 'tsnet', subnet: '10.99.0.0/16', podCIDR: true }
+    const sandbox = await nodes.a.sandbox()
+    const refused = async (more: object) => {
+      const { code, json } = await plugins.a.with({ name: 'cidr', ipam, ...more }).add(sandbox)
+      assert.notEqual(code, 0)
+      return json.msg ?? ''
+    }
+    assert.match(await refused({ mode: 'overlay' }), /podCIDR is for mode "nodes", not "overlay"/)
+    assert.match(await refused({}), /TSNET_NODE is not set/)
   })
 
   it('ways are there again after the link between nodes was down for a moment', async () => {

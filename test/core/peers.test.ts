@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import type { EndpointSpec, Remote, Scope } from '../../core/faces.ts'
+import { nothing } from '../../core/desired.ts'
+import type { EndpointSpec, Remote, Scope, Underlay } from '../../core/faces.ts'
 import { PeerTable } from '../../core/peers.ts'
 import { FakeKernel } from '../../kernel/fake.ts'
 import { World } from '../support/world.ts'
@@ -76,6 +77,21 @@ describe('peers', () => {
       before: [],
     })
     assert.deepEqual(kernel.dump(), before)
+  })
+
+  it('leave no way to them by the host’s own link when the last endpoint is gone', async () => {
+    const { peers, engine, kernel, world } = await started({ mode: 'nodes' })
+    peers.self = { ...peers.self, links: [{ name: 'eth0', prefix: '10.9.0.1/24' }] } as Underlay
+    kernel.world.foreign({ kind: 'link', name: 'eth0', type: 'veth', up: true })
+    await engine.createEndpoint(endpoint('e1', '10.90.9.2/16'))
+    await engine.moved([peers.put('shop', remote(5))])
+    const routes = () => kernel.dump().filter(line => line.startsWith('route'))
+    assert.deepEqual(routes(), ['route 10.90.0.5/32 via 10.9.0.7 dev eth0 src 10.9.0.1'])
+    await engine.deleteEndpoint('e1')
+    await world.settler.settle(nothing)
+    const gone = peers.drop('shop', remote(5).mac)
+    await engine.moved(gone ? [gone] : [])
+    assert.deepEqual(routes(), [])
   })
 
   it('leave nothing where a network goes right after its last endpoint, while the kernel is busy', async () => {

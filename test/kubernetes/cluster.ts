@@ -1,0 +1,139 @@
+import { randomBytes } from 'node:crypto'
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { load } from 'js-yaml'
+import { writeArchive, writeSleeper } from '../bed/archive.ts'
+import { engineRoot } from '../bed/engines.ts'
+import { imageTar } from '../bed/image.ts'
+import { addNamespace, deleteNamespace, inNamespace, ownName } from '../bed/namespace.ts'
+import { type Result, run } from '../bed/run.ts'
+import { until } from '../bed/until.ts'
+import { image as pause } from '../cni/containerd.ts'
+import { Control } from './control.ts'
+import { Machine } from './machine.ts'
+import { serveNode } from './worker.ts'
+
+const project = resolve(import.meta.dirname, '../..')
+
+type Kustomization = { secretGenerator: { envs: string[] }[] }
+
+/** Image of pods: `serve` tells who asks, see test/bed/image.ts. */
+export const box = 'localhost/box:1'
+
+/** Two nodes on one link, with the control plane, and one behind a router. */
+export const places = { a: '10.77.1.1', b: '10.77.1.2', c: '10.77.2.3' } as const
+export type NodeName = keyof typeof places
+export const nodeNames = Object.keys(places) as NodeName[]
+
+/** A Kubernetes of three nodes whose pods have their network from deploy/kubernetes. */
+export class Cluster {
+  /** Is also the machine outside. */
+  readonly router = ownName('kube-router')
+  readonly outside = '10.77.1.254'
+  readonly nodes = {} as Record<NodeName, Machine>
+  control!: Control
+  readonly #key = randomBytes(32).toString('base64')
+
+  static async up(): Promise<Cluster> {
+    const cluster = new Cluster()
+    try {
+      await cluster.#boot()
+      return cluster
+    } catch (error) {
+      await cluster.dispose()
+      throw error
+    }
+  }
+
+  /** `kubectl` as an administrator. */
+  kubectl(...args: string[]): Promise<string> {
+    return run(this.control.machine.holder.enter(...this.control.kubectl(...args)), { deadline: 150_000 })
+  }
+
+  attemptKubectl(...args: string[]): Promise<Result> {
+    return this.control.machine.attempt(this.control.kubectl(...args))
+  }
+
+  /** Makes objects, or makes them what they are to be. */
+  async apply(...objects: object[]): Promise<void> {
+    const list = { apiVersion: 'v1', kind: 'List', items: objects }
+    const argv = this.control.machine.holder.enter(...this.control.kubectl('apply', '-f', '-'))
+    await run(argv, { input: JSON.stringify(list) })
+  }
+
+  async get<T>(...args: string[]): Promise<T> {
+    return JSON.parse(await this.kubectl('get', '-o', 'json', ...args)) as T
+  }
+
+  /** Installs tsnet as docs/kubernetes.md says, or changes it; `ipam` goes into its configuration. Returns when it is on every node. */
+  async installTsnet(ipam?: object): Promise<void> {
+    const folder = join(this.control.machine.folder, 'deploy')
+    await cp(join(project, 'deploy/kubernetes'), folder, { recursive: true })
+    const conflist = JSON.parse(await readFile(join(folder, 'cni.conflist'), 'utf8'))
+    if (ipam) conflist.plugins[0].ipam = ipam
+    await writeFile(join(folder, 'cni.conflist'), JSON.stringify(conflist))
+    const settings = `TSNET_KEY=${this.#key}\nTSNET_JOIN=${places.a},${places.c}\n`
+    await writeFile(join(folder, 'tsnet.env'), settings)
+    await this.#age(join(folder, 'kustomization.yaml'))
+    await this.kubectl('apply', '-k', folder)
+    await this.rolledOut()
+    for (const name of nodeNames)
+      await until(`${name} to have its configuration`, async () => {
+        const found = await readFile(this.nodes[name].path('/etc/cni/net.d/05-tsnet.conflist'), 'utf8')
+        return found === JSON.stringify(conflist)
+      })
+    await this.kubectl('wait', '--for=condition=Ready', 'nodes', '--all', '--timeout=60s')
+  }
+
+  /** Returns when each node has the newest tsnetd. */
+  async rolledOut(): Promise<void> {
+    await this.kubectl('rollout', 'status', '-n', 'kube-system', 'daemonset/tsnet', '--timeout=140s')
+  }
+
+  /** Runs a program beyond the nodes. */
+  outsider(...argv: string[]): Promise<string> {
+    return inNamespace(this.router, ...argv)
+  }
+
+  async dispose(): Promise<void> {
+    for (const machine of [...Object.values(this.nodes), this.control?.machine]) await machine?.dispose()
+    await deleteNamespace(this.router)
+  }
+
+  async #boot(): Promise<void> {
+    await this.#wire()
+    this.control = new Control(await Machine.boot('control', '10.77.1.9', this.router))
+    await this.control.start(nodeNames)
+    const archives = await this.#archives()
+    for (const name of nodeNames) this.nodes[name] = await Machine.boot(name, places[name], this.router)
+    await Promise.all(nodeNames.map(name => serveNode(this.nodes[name], this.control, archives)))
+  }
+
+  async #wire(): Promise<void> {
+    await addNamespace(this.router)
+    await inNamespace(this.router, 'sysctl', '-qw', 'net.ipv4.ip_forward=1')
+    for (const subnet of ['1', '2']) {
+      const ip = (...args: string[]) => inNamespace(this.router, 'ip', ...args)
+      await ip('link', 'add', `br${subnet}`, 'type', 'bridge', 'forward_delay', '0')
+      await ip('address', 'add', `10.77.${subnet}.254/24`, 'dev', `br${subnet}`)
+      await ip('link', 'set', `br${subnet}`, 'up')
+    }
+  }
+
+  /** kubectl 1.20 knows one file of settings, by an older word. */
+  async #age(kustomization: string): Promise<void> {
+    const { secretGenerator, ...rest } = load(await readFile(kustomization, 'utf8')) as Kustomization
+    const older = secretGenerator.map(({ envs: [env], ...each }) => ({ ...each, env }))
+    await writeFile(kustomization, JSON.stringify({ ...rest, secretGenerator: older }))
+  }
+
+  async #archives(): Promise<string[]> {
+    const folder = join(this.control.machine.folder, 'images')
+    await mkdir(folder, { recursive: true })
+    const path = (name: string) => join(folder, `${name}.tar`)
+    const layer = await imageTar(await engineRoot('20.10'))
+    await writeArchive({ name: box, layer, command: ['serve'] }, path('box'))
+    await writeSleeper(pause, path('pause'))
+    return [path('box'), path('pause'), join(project, 'dist/tsnet-image.tar')]
+  }
+}

@@ -1,0 +1,88 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { image as pause } from '../cni/containerd.ts'
+import { type Control, kubelet, PODS, proxy } from './control.ts'
+import { install, type Machine } from './machine.ts'
+
+const containerd = '/run/containerd/containerd.sock'
+
+/** Makes a machine a node of a cluster: containerd, kubelet, kube-proxy. `archives` are images that it has. */
+export async function serveNode(
+  machine: Machine,
+  control: Control,
+  archives: readonly string[],
+): Promise<void> {
+  await mkdir(machine.path('/opt/cni/bin'), { recursive: true })
+  await install('/usr/lib/cni/loopback', machine, '/opt/cni/bin/loopback')
+  await serveContainerd(machine, archives)
+  await serveKubelet(machine, control)
+  await machine.serve({
+    argv: [
+      'kube-proxy',
+      `--kubeconfig=${control.pathOf(proxy)}`,
+      `--hostname-override=${machine.name}`,
+      `--cluster-cidr=${PODS}`,
+      '--proxy-mode=iptables',
+      // Limits of connection tracking are the whole machine's.
+      '--conntrack-max-per-core=0',
+      '--conntrack-tcp-timeout-established=0',
+      '--conntrack-tcp-timeout-close-wait=0',
+    ],
+    ready: answers(machine, 'http://127.0.0.1:10256/healthz'),
+  })
+}
+
+async function serveContainerd(machine: Machine, archives: readonly string[]): Promise<void> {
+  const config = join(machine.folder, 'containerd.toml')
+  await writeFile(config, containerdConfig)
+  await machine.serve({
+    argv: ['containerd', '--config', config],
+    ready: async () => (await machine.attempt(['ctr', 'version'])).code === 0,
+  })
+  for (const archive of archives) await machine.run('ctr', '-n', 'k8s.io', 'images', 'import', archive)
+}
+
+// In a container of somebody's, root may not take points off its own oom_score.
+const containerdConfig = `version = 2
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "${pause}"
+restrict_oom_score_adj = true
+`
+
+async function serveKubelet(machine: Machine, control: Control): Promise<void> {
+  const config = join(machine.folder, 'kubelet.json')
+  await writeFile(config, JSON.stringify(kubeletConfig(machine)))
+  await machine.serve({
+    argv: [
+      'kubelet',
+      `--config=${config}`,
+      `--kubeconfig=${control.pathOf(kubelet(machine.name))}`,
+      `--hostname-override=${machine.name}`,
+      `--node-ip=${machine.address}`,
+      '--container-runtime=remote',
+      `--container-runtime-endpoint=unix://${containerd}`,
+    ],
+    ready: answers(machine, 'http://127.0.0.1:10248/healthz'),
+  })
+}
+
+const kubeletConfig = ({ namespace }: Machine) => ({
+  apiVersion: 'kubelet.config.k8s.io/v1beta1',
+  kind: 'KubeletConfiguration',
+  authentication: { anonymous: { enabled: true }, webhook: { enabled: false } },
+  authorization: { mode: 'AlwaysAllow' },
+  cgroupDriver: 'cgroupfs',
+  cgroupRoot: `/${namespace}`,
+  enforceNodeAllocatable: ['pods'],
+  failSwapOn: false,
+  evictionHard: { 'memory.available': '10Mi', 'nodefs.available': '1%', 'imagefs.available': '1%' },
+  imageGCHighThresholdPercent: 100,
+  clusterDNS: ['10.96.0.10'],
+  clusterDomain: 'cluster.local',
+})
+
+const answers = (machine: Machine, url: string) => async () => {
+  const [, host, port, path] = /^http:\/\/([\d.]+):(\d+)(.*)$/.exec(url) ?? []
+  const script = `exec 3<>/dev/tcp/${host}/${port} && printf 'GET ${path} HTTP/1.0\\r\\n\\r\\n' >&3 && grep -q ' 200 ' <&3`
+  return (await machine.attempt(['bash', '-c', script], { deadline: 5_000 })).code === 0
+}
