@@ -22,10 +22,13 @@ export class Blocks {
     const list = vtep === undefined ? this.#all : this.#by.get(vtep)
     return list !== undefined && contains(list, address)
   }
+}
 
-  /** Prefixes that one of the two doesn't have, or has elsewhere. */
-  differing(other: Blocks): Map<string, string> {
-    const all = new Map([...this.vteps, ...other.vteps])
-    return new Map([...all].filter(([prefix]) => this.vteps.get(prefix) !== other.vteps.get(prefix)))
-  }
+/** Prefixes that one of the two doesn't have, or has elsewhere. */
+export function differing(
+  one: ReadonlyMap<string, string>,
+  other: ReadonlyMap<string, string>,
+): Map<string, string> {
+  const all = new Map([...one, ...other])
+  return new Map([...all].filter(([prefix]) => one.get(prefix) !== other.get(prefix)))
 }

@@ -1,4 +1,4 @@
-import { Blocks } from './blocks.ts'
+import { Blocks, differing } from './blocks.ts'
 import type { Peers, Place, Remote, Underlay } from './faces.ts'
 
 /** A host that knows of no other. */
@@ -115,18 +115,16 @@ export class PeerTable implements Peers {
   /** All blocks of a pool that other hosts give addresses of, and where those hosts are. Undefined when that is no news. */
   setBlocks(network: string, pool: string, vteps: ReadonlyMap<string, string>): Place | undefined {
     const known = this.#known(network)
-    const [before, after] = [known.blocks.get(pool) ?? new Blocks(new Map()), new Blocks(vteps)]
-    const changed = before.differing(after)
+    const before = known.blocks.get(pool)?.vteps ?? new Map<string, string>()
+    const changed = differing(before, vteps)
     if (changed.size === 0) return undefined
-    known.blocks.set(pool, after)
+    known.blocks.set(pool, new Blocks(vteps))
     const inThem = new Blocks(changed)
     const touched = [...known.macs.values()].filter(({ addresses }) =>
       addresses.some(each => inThem.covers(each)),
     )
     const { vteps: ends, ...rest } = place(network, ...touched)
-    const moved = [...changed.keys()].flatMap(each =>
-      [before, after].flatMap(({ vteps }) => vteps.get(each) ?? []),
-    )
+    const moved = [...changed.keys()].flatMap(each => [before, vteps].flatMap(ends => ends.get(each) ?? []))
     return { ...rest, vteps: [...new Set([...ends, ...moved])], blocks: [...changed.keys()] }
   }
 

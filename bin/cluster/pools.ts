@@ -138,9 +138,9 @@ export class Pools {
     return new Map(all)
   }
 
-  /** A host's table was equal to ours, which had all that we say in it. */
+  /** A host's table was equal to ours, which had all that we say in it. That is heard every second and by itself makes no block anybody's. */
   agreed(host: string): void {
-    for (const open of this.#shares.values()) this.#do(open, share => share.agree(host))
+    for (const open of this.#shares.values()) this.#carryOut(open, open.share.agree(host))
   }
 
   /** An operator says that a host is gone for good: this one succeeds it in every pool, once all others know. */
@@ -224,12 +224,16 @@ export class Pools {
   }
 
   #do(open: Open, act: (share: Share) => Effect[]): void {
-    for (const effect of act(open.share)) {
+    this.#carryOut(open, act(open.share))
+    this.#parts.ranked(open.network, open.pool)
+  }
+
+  #carryOut(open: Open, effects: readonly Effect[]): void {
+    for (const effect of effects) {
       if (effect.type === 'persist') this.#persist(open, effect)
       else if (effect.blocks.length > 0) this.#lose(open)
     }
     this.#say(open)
-    this.#parts.ranked(open.network, open.pool)
     const { share, disk } = open
     if (disk) this.#parts.witness.set(idOf(open), disk, share.level)
     for (const { done } of this.#waiters.filter(each => each.open === open && share.usable.size > each.above))

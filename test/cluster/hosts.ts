@@ -21,6 +21,9 @@ export class Host {
   life = 0
   agreed = false
   readonly running = new Set<string>()
+  /** Whose the blocks of others are, by what was told when it may have changed; and how often that was. */
+  ways: ReadonlyMap<string, string> = new Map()
+  told = 0
   /** What a reboot clears. */
   readonly #seen = new Map<string, { value: string; level: Level }>()
 
@@ -95,10 +98,9 @@ export class Host {
   }
 
   /** The host whose block an address is in, if it is another one. */
-  next(address: string, subnet: string): string | undefined {
+  next(address: string): string | undefined {
     const place = parseAddress(address)
-    const blocks = this.pools.elsewhere('shop', subnet)
-    return [...blocks].find(([prefix]) => place && includes(parsePrefix(prefix, 'block'), place))?.[1]
+    return [...this.ways].find(([prefix]) => place && includes(parsePrefix(prefix, 'block'), place))?.[1]
   }
 
   #makePools(): Pools {
@@ -125,7 +127,10 @@ export class Host {
         },
       },
       law: trusting,
-      ranked: () => {},
+      ranked: (network, pool) => {
+        this.told++
+        this.ways = this.pools.elsewhere(network, pool)
+      },
       nameOf: host => host,
       patience,
       log: quiet,
@@ -211,7 +216,7 @@ export class Hosts {
   passes(address: string, from: Host): Host[] {
     const path = [from]
     for (let at: Host | undefined = from; at && !at.running.has(address); ) {
-      const next = at.next(address, this.subnet)
+      const next = at.next(address)
       at = this.all.find(({ node }) => node.id === next)
       if (at) path.push(at)
       if (path.length > this.all.length) break

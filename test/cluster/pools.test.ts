@@ -24,6 +24,21 @@ describe('addresses that hosts share', () => {
     assert.equal(new Set(all).size, all.length)
   })
 
+  it('are told of when their blocks may be another’s, and not each time that tables are compared', async () => {
+    const hosts = await new Hosts(3).boot()
+    await hosts.run(1000)
+    await hosts.answers(hosts.all.map(host => host.create()))
+    await hosts.answers(hosts.all.map(host => host.start()))
+    await hosts.run(3000)
+    const before = hosts.all.map(({ told }) => told)
+    await hosts.run(10_000)
+    assert.deepEqual(
+      hosts.all.map(({ told }) => told),
+      before,
+    )
+    for (const { ways } of hosts.all) assert.equal(new Set(ways.values()).size, 2)
+  })
+
   it('come at once to a host that is alone', async () => {
     const hosts = await new Hosts(1).boot()
     await hosts.answers([hosts.at(0).create()])
