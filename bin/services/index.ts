@@ -80,7 +80,9 @@ export class VirtualServices {
     if (troubles.length === 0) this.#before = '[]'
     this.#report(troubles)
     this.#looking = false
-    if (this.#again || [...this.#missed.values()].some(times => times < YOUNG)) this.#alarm.set(SOON)
+    const isYoung = [...this.#missed.values()].some(times => times < YOUNG)
+    // Who has just failed is left in peace.
+    if (this.#again || (isYoung && troubles.length === 0)) this.#alarm.set(SOON)
     else if (containers.size > 0) this.#alarm.set(PERIOD)
   }
 

@@ -12,9 +12,11 @@ describe('what Docker’s name server tells a container', () => {
   }
   let server: Socket
   let silent = false
+  let asked = 0
 
   before(async () => {
     server = createSocket('udp4', (bytes, { port }) => {
+      asked++
       const { id = 0, questions = [], additionals = [] } = decode(bytes)
       const [{ name } = { name: '' }] = questions
       const answers = names[name]?.map((data): Answer => ({ type: 'A', name, ttl: 600, data })) ?? []
@@ -47,8 +49,8 @@ describe('what Docker’s name server tells a container', () => {
 
   it('is not waited for long, however many containers there are', async () => {
     silent = true
-    const since = performance.now()
-    assert.deepEqual(await ask('tasks.web.shop', here, here, here, here, here, here), [])
-    assert.ok(performance.now() - since < 2_500)
+    const before = asked
+    assert.deepEqual(await ask('tasks.web.shop', here, here, here), [])
+    assert.equal(asked, before + 1)
   })
 })
