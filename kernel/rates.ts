@@ -1,6 +1,7 @@
 import {
   delRoot,
   dumpQdiscs,
+  getRoot,
   NetlinkError,
   type Qdisc,
   type Request,
@@ -48,13 +49,19 @@ export class Rates implements Room {
 
   read(rows: readonly Row[], owned: boolean, links: ReturnType<Links['present']> = []): Row[] {
     const asked = new Map(rows.flatMap(row => (row.kind === 'rate' ? [[row.link, row]] : [])))
-    if (asked.size === 0 && !owned) return []
     const names = new Map([...this.#links.indexes(asked.keys())].map(([name, index]) => [index, name]))
     if (owned) for (const { row, link } of links) names.set(link.index, row.name)
-    return this.#socket.dump(dumpQdiscs()).flatMap(qdisc => {
+    const found = owned ? this.#socket.dump(dumpQdiscs()) : this.#look([...names.keys()])
+    return found.flatMap(qdisc => {
       const [link, rate] = [names.get(qdisc.index), rateOf(qdisc)]
       return link !== undefined && rate ? asWanted({ kind: 'rate', link, ...rate }, asked.get(link)) : []
     })
+  }
+
+  /** A link that has none of its own answers with nothing at all. */
+  #look(indexes: readonly number[]): Qdisc[] {
+    const answers = this.#socket.batch(indexes.map(getRoot))
+    return answers.flatMap(answer => (answer instanceof NetlinkError || !answer ? [] : answer))
   }
 
   apply(steps: Ordered, report: Report): void {

@@ -2,11 +2,9 @@ import { attribute, attributes } from '../attributes.ts'
 import { u8, u16, u32, u64 } from '../codec.ts'
 import { body, command, NLM_F, type Request } from '../message.ts'
 import { struct } from '../struct.ts'
-import { type Qdisc, tcmsg, trafficSet } from './traffic.ts'
+import { type Qdisc, TC_ROOT, tcmsg, trafficSet } from './traffic.ts'
 import { RTM } from './types.ts'
 
-/** TC_H_ROOT: the qdisc that a link sends through. */
-export const TC_ROOT = 0xffffffff
 /** TC_LINKLAYER_ETHERNET: the kernel computes times itself and needs no table of them. */
 const ETHERNET = 1
 /** Nanoseconds of a tick, in which a bucket's size is told (PSCHED_SHIFT in net/pkt_sched.h). */

@@ -6,6 +6,8 @@ import { RTM } from './types.ts'
 /** struct tcmsg (linux/rtnetlink.h). Of a filter, `info` is its priority and its protocol. */
 export const tcmsg = { family: u8, _pad1: u8, _pad2: u16, index: s32, handle: u32, parent: u32, info: u32 }
 
+/** TC_H_ROOT: the qdisc that a link sends through. */
+export const TC_ROOT = 0xffffffff
 /** TC_H_INGRESS, and what tc calls the qdisc that is there (linux/pkt_sched.h). */
 const INGRESS = 0xfffffff1
 const INGRESS_HANDLE = 0xffff0000
@@ -69,8 +71,13 @@ export const delIngress = (index: number): Request<undefined> =>
  * `tc qdisc show dev … ingress`, of either kind. ENOENT or EBADMSG when there is none. The answer is an event, which reaches
  * the one who asked by NLM_F_ECHO only (qdisc_get_notify in net/sched/sch_api.c).
  */
-export const getIngress = (index: number): Request<Qdisc> => ({
-  ...query(RTM.GETQDISC, trafficBody, { index, parent: INGRESS }, trafficBody),
+export const getIngress = (index: number): Request<Qdisc> => getQdisc(index, INGRESS)
+
+/** `tc qdisc show dev … root`, likewise. */
+export const getRoot = (index: number): Request<Qdisc> => getQdisc(index, TC_ROOT)
+
+const getQdisc = (index: number, parent: number): Request<Qdisc> => ({
+  ...query(RTM.GETQDISC, trafficBody, { index, parent }, trafficBody),
   flags: NLM_F.ECHO,
 })
 
