@@ -12,7 +12,6 @@ import type {
 import { line, stepLine } from '../core/lines.ts'
 import type {
   FdbRow,
-  LinkRow,
   NeighbourRow,
   PortRow,
   RateRow,
@@ -23,12 +22,13 @@ import type {
   SysctlRow,
 } from '../core/rows.ts'
 import { key } from '../core/rows.ts'
+import { link, linkRow } from './fakelinks.ts'
 import { chain, element, type Plan, set } from './fakerules.ts'
 import { encodeFields, isMac, plain } from './fields.ts'
-import { ENGINE_BRIDGE, made, needsAlias, validLinkName } from './names.ts'
+import { ENGINE_BRIDGE } from './names.ts'
 import { about, ordered } from './order.ts'
 import { linkOf } from './sysctls.ts'
-import { Errno, type FakeLink, fail, portOf, World } from './world.ts'
+import { Errno, fail, World } from './world.ts'
 
 export { World }
 
@@ -127,28 +127,13 @@ export class FakeKernel implements Kernel {
 
   /** Everything in the namespace, ours or not, as sorted lines. */
   dump(): string[] {
-    const {
-      links,
-      addresses,
-      fdb,
-      neighbours,
-      routes,
-      sysctls,
-      sets,
-      chains,
-      elements,
-      ports,
-      accepts,
-      shortcuts,
-      rates,
-    } = this.world
+    const { links, addresses, fdb, neighbours, sysctls, ports } = this.world
     const rows: Row[] = [
       ...[...links.values()].map(link => link.row),
       ...[...addresses.values()].map(({ link, address }) => ({ kind: 'address' as const, link, address })),
       ...[...sysctls].map(([key, value]) => ({ kind: 'sysctl' as const, key, value })),
-      ...[fdb, neighbours, routes, sets, chains, elements, ports, accepts, shortcuts, rates].flatMap(
-        table => [...(table as Map<string, Row>).values()],
-      ),
+      ...[...fdb.values(), ...neighbours.values(), ...ports.values()],
+      ...this.world.plain(),
     ]
     return rows.map(line).sort()
   }
@@ -168,7 +153,7 @@ export class FakeKernel implements Kernel {
     const { row } = step
     switch (row.kind) {
       case 'link':
-        return this.#link(step.verb, row)
+        return link(this.world, step.verb, row)
       case 'address':
         return this.#address(step.verb, row)
       case 'fdb':
@@ -195,73 +180,6 @@ export class FakeKernel implements Kernel {
       case 'rate':
         return this.#rate(step.verb, row)
     }
-  }
-
-  #link(verb: Step['verb'], row: LinkRow): unknown {
-    const there = this.world.links.get(row.name)
-    if (verb === 'delete') return row.type === 'vlan' && !there?.ours ? undefined : this.#deleteLink(there)
-    if (!validLinkName(row.name)) fail('EINVAL', 'no valid name for a link')
-    if (verb === 'set' && !there) fail('ENODEV', 'no such link')
-    if (row.master !== undefined) this.#checkMaster(row.master)
-    if (verb !== 'set' && row.parent !== undefined) this.world.checkParent(row)
-    if (verb === 'replace') this.#deleteLink(there)
-    if (verb === 'set') return this.#setLink(there as FakeLink, row)
-    const still = this.world.links.get(row.name)
-    if (still && row.type === 'bridge' && still.row.type === 'bridge' && !still.ours)
-      return this.#adopt(still, row)
-    if (still?.ours && row.type === 'veth' && row.peer === undefined) return this.#setLink(still, row)
-    if (still || (row.peer && !row.peer.inside && this.world.links.has(row.peer.name)))
-      fail('EEXIST', 'a link of that name is there')
-    this.#addLink(row)
-  }
-
-  #deleteLink(there: FakeLink | undefined): unknown {
-    if (!there) return
-    if (there.row.type === 'vlan') return this.world.drop(there.row.name)
-    if (made({ ...there.row, group: 0, ...(there.alias ? { alias: 'tsnet' } : {}) }))
-      return this.world.drop(there.row.name)
-    if (!there.ours) fail('EPERM', 'the link is not ours')
-    there.ours = false
-  }
-
-  #checkMaster(name: string): void {
-    const master = this.world.links.get(name)
-    if (!master) fail('ENODEV', `no such master ${name}`)
-    if (master?.row.type !== 'bridge') fail('EINVAL', `${name} is no bridge`)
-  }
-
-  #addLink({ peer, ...row }: LinkRow): void {
-    const { inside: _, ...plainRow } = row
-    const mac = row.mac ?? `02:00:00:00:00:${String(this.world.links.size % 100).padStart(2, '0')}`
-    const tunnel = row.type === 'vxlan' ? { inheritDf: false } : {}
-    const mtu = this.world.links.get(row.parent ?? '')?.row.mtu ?? 1500
-    const born = { ...portOf({ mtu, ...tunnel, ...plainRow, mac }, undefined), ...flags(row) }
-    const link: FakeLink = { row: born, ours: true, alias: needsAlias(row) }
-    if (row.inside) return void this.world.move(row.name, row.inside, born, row.parent ?? '')
-    if (peer?.inside) this.world.furnish(row.name, peer)
-    this.world.links.set(row.name, peer && !peer.inside ? { ...link, peer: peer.name } : link)
-    if (!peer || peer.inside) return
-    const end: LinkRow = {
-      kind: 'link',
-      name: peer.name,
-      type: 'veth',
-      up: false,
-      mtu: peer.mtu ?? 1500,
-      mac: peer.mac ?? mac,
-    }
-    this.world.links.set(peer.name, { row: end, ours: true, alias: false, peer: row.name })
-  }
-
-  #setLink(there: FakeLink, row: LinkRow): void {
-    const { peer: _, adopted: __, ...wanted } = row
-    const master = row.master ?? there.row.master
-    there.row = { ...there.row, ...wanted, ...flags({ ...there.row, ...row, ...(master ? { master } : {}) }) }
-    there.ours = true
-  }
-
-  #adopt(there: FakeLink, row: LinkRow): void {
-    there.row = { ...there.row, up: row.up, ...(row.mtu === undefined ? {} : { mtu: row.mtu }) }
-    there.ours = true
   }
 
   #address(verb: Step['verb'], { link, address, kind }: Extract<Row, { kind: 'address' }>): unknown {
@@ -329,7 +247,7 @@ export class FakeKernel implements Kernel {
       this.world
     switch (row.kind) {
       case 'link':
-        return this.#linkRow(row.name, row.type === 'vlan')
+        return linkRow(this.world, row.name, row.type === 'vlan')
       case 'address':
         return addresses.has(key(row)) ? { kind: 'address', link: row.link, address: row.address } : undefined
       case 'fdb':
@@ -359,33 +277,10 @@ export class FakeKernel implements Kernel {
     }
   }
 
-  #linkRow(name: string, asked = false): LinkRow | undefined {
-    const link = this.world.links.get(name)
-    if (!link) return undefined
-    if (asked && !link.ours) return { ...link.row, adopted: true }
-    if (link.row.type === 'vlan') return link.ours ? link.row : undefined
-    const own = made({ name, type: '', group: 0, ...(link.alias ? { alias: 'tsnet' } : {}) })
-    if (!own && !link.ours) return undefined
-    return own ? link.row : { ...link.row, adopted: true }
-  }
-
   #owned(): Row[] {
-    const {
-      links,
-      addresses,
-      fdb,
-      neighbours,
-      routes,
-      sets,
-      chains,
-      elements,
-      accepts,
-      ports,
-      shortcuts,
-      rates,
-    } = this.world
+    const { links, addresses, fdb, neighbours, ports } = this.world
     const ours = [...links.keys()].flatMap(name =>
-      name.startsWith('tsc-') ? [] : (this.#linkRow(name) ?? []),
+      name.startsWith('tsc-') ? [] : (linkRow(this.world, name) ?? []),
     )
     const own = new Map(ours.map(link => [link.name, link]))
     const hanging = [...addresses.values()].filter(
@@ -395,14 +290,8 @@ export class FakeKernel implements Kernel {
       ...ours,
       ...hanging.map(({ link, address }) => ({ kind: 'address' as const, link, address })),
       ...[...fdb.values(), ...neighbours.values()].filter(row => own.has(row.link)),
-      ...routes.values(),
-      ...sets.values(),
-      ...chains.values(),
-      ...elements.values(),
       ...[...this.#held].flatMap(at => ports.get(at) ?? []),
-      ...accepts.values(),
-      ...shortcuts.values(),
-      ...rates.values(),
+      ...this.world.plain(),
     ]
   }
 }
@@ -413,13 +302,4 @@ function clash(one: PortRow, other: PortRow): boolean {
   const family = (row: PortRow) => row.address.includes(':')
   if (one.proto !== other.proto || one.port !== other.port || family(one) !== family(other)) return false
   return one.address === other.address || every(one) || every(other)
-}
-
-/** What a bridge port always shows. */
-function flags(row: LinkRow): Partial<LinkRow> {
-  const { type, master, hairpin = false, isolated = false } = row
-  if (master === undefined) return {}
-  const { suppress = false, learning = true, locked = false, flood = true } = row
-  const tunnel = type === 'vxlan' ? { suppress, learning, locked, flood } : {}
-  return { master, hairpin, isolated, ...tunnel }
 }

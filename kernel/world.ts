@@ -9,6 +9,7 @@ import type {
   PortRow,
   RateRow,
   RouteRow,
+  Row,
   SetRow,
   ShortcutRow,
 } from '../core/rows.ts'
@@ -78,6 +79,14 @@ export class World {
   flushAccepts(): void {
     this.accepts.clear()
     this.ring()
+  }
+
+  /** Rows of what is ours wherever it is. */
+  plain(): Row[] {
+    const { routes, sets, chains, elements, accepts, shortcuts, rates } = this
+    return [routes, sets, chains, elements, accepts, shortcuts, rates].flatMap(table => [
+      ...(table as Map<string, Row>).values(),
+    ])
   }
 
   furnish(host: string, { name, mac = '', mtu = 1500, inside }: NonNullable<LinkRow['peer']>): void {
