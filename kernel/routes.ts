@@ -51,10 +51,11 @@ export class Routes implements Room {
   }
 
   /** Whether a link that our routes lead by came up again: the kernel has dropped them without a word (fib_disable_ip). */
-  isUpAgain({ index, up }: Link): boolean {
+  isUpAgain({ index, up }: Link, there: boolean): boolean {
     const before = this.#bearers.get(index)
-    if (before !== undefined) this.#bearers.set(index, up)
-    return up && before === false
+    if (!there) this.#bearers.delete(index)
+    else if (before !== undefined) this.#bearers.set(index, up)
+    return there && up && before === false
   }
 
   #bear(indexes: Iterable<number>): void {

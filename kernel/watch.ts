@@ -125,7 +125,7 @@ export class Watch {
     const { name = '', family } = link
     if (family !== AF_UNSPEC || passes(name)) return
     if (this.#rooms.links.isParentAnew(link, there)) this.#ring()
-    if (there && this.#rooms.routes.isUpAgain(link)) this.#ring()
+    if (this.#rooms.routes.isUpAgain(link, there)) this.#ring()
     if (ENGINE_BRIDGE.test(name)) this.#hearEngineBridge(name, there)
     else if (link.group === TRASH_GROUP) this.#pardon(name)
     else if (link.group === LINK_GROUP || made(marks(link))) this.#suspect(name, there && wholesome(link))
