@@ -5,7 +5,7 @@
 # make test-quick, make test-docker   those without and those with Docker engines
 # make rootfs   assembles dist/plugin, which `docker plugin create` takes; make plugin makes the managed plugin from it
 # make install   puts the daemon, its service and `tsnet` on this machine and starts it; DESTDIR=folder only puts them there
-# make test-kubernetes   runs pods on a Kubernetes of three nodes; make kubernetes builds one before (ten minutes, into .cache/)
+# make test-kubernetes   runs pods on a Kubernetes of three nodes; make kubernetes builds one before (up to half an hour, into .cache/)
 # make fuzz   feeds the daemon's ears with damaged captures, MINUTES=60 for an hour; a failure prints what brings it back
 # make bench  prints ratios against the peers
 
@@ -21,7 +21,7 @@ to_build := npm:npm cc:gcc cc:libc6-dev
 # Node's own build needs it and brings it not.
 to_build += $(if $(shell /sbin/ldconfig -p | grep libatomic.so.1),,libatomic.so.1:libatomic1)
 to_run := nft:nftables
-to_test := openssl:openssl /usr/lib/cni/bridge:containernetworking-plugins socat:socat iptables:iptables serf:serf ps:procps conntrack:conntrack strace:strace dnsmasq:dnsmasq-base busybox:busybox-static ip:iproute2 unshare:util-linux
+to_test := openssl:openssl ping:iputils-ping /usr/lib/cni/bridge:containernetworking-plugins socat:socat iptables:iptables serf:serf ps:procps conntrack:conntrack strace:strace dnsmasq:dnsmasq-base busybox:busybox-static ip:iproute2 unshare:util-linux
 to_bench := iperf3:iperf3
 
 define install

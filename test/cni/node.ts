@@ -160,6 +160,11 @@ export class Sandbox {
     this.id = id
   }
 
+  /** Arguments that give a command its network. */
+  enter(...argv: string[]): string[] {
+    return ['nsenter', `--net=${this.path}`, ...argv]
+  }
+
   run(...argv: string[]): Promise<string> {
     return inNamespace(this.name, ...argv)
   }

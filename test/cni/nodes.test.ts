@@ -6,6 +6,7 @@ import type { Member, Status } from '../../cli/answers.ts'
 import { addNamespace, deleteNamespace, inNamespace, ownName } from '../bed/namespace.ts'
 import { attempt } from '../bed/run.ts'
 import { until } from '../bed/until.ts'
+import { during, pinging } from '../docker/flows.ts'
 import { Node, type Sandbox, shim } from './node.ts'
 import { Plugin } from './runtime.ts'
 
@@ -148,7 +149,7 @@ describeAsRoot('cni: nodes among each other', function () {
       const ping = ['busybox', 'ping', '-c', '1', '-W', '1', nobody]
       // The kernel clears such entries away every 15 s.
       await until(`${nobody} to be looked for at its node`, async () => {
-        const { code } = await attempt(['nsenter', `--net=${pods.a.sandbox.path}`, ...ping])
+        const { code } = await attempt(pods.a.sandbox.enter(...ping))
         assert.equal(code, 1)
         return /dev tsb-\S+ .*FAILED/.test(await to.node.run('ip', 'neigh', 'show', 'to', nobody))
       })
@@ -331,14 +332,13 @@ describeAsRoot('cni: nodes among each other', function () {
 
   it('ways to other nodes stay over restarts of daemons, and no packet is lost', async () => {
     const before = await routesOf(nodes.a)
-    const flows = [pods.b, pods.c].map(({ address }) =>
-      pods.a.sandbox.run('busybox', 'ping', '-A', '-q', '-w', '6', address),
-    )
-    await nodes.a.stop('SIGKILL')
-    assert.deepEqual(await routesOf(nodes.a), before)
-    await nodes.a.start()
-    await heard(nodes.a)
-    for (const told of await Promise.all(flows)) assert.match(told, / 0% packet loss/)
+    const flows = [pods.b, pods.c].map(({ address }) => pinging(pods.a.sandbox, address))
+    await during(flows, async () => {
+      await nodes.a.stop('SIGKILL')
+      assert.deepEqual(await routesOf(nodes.a), before)
+      await nodes.a.start()
+      await heard(nodes.a)
+    })
     assert.deepEqual(await routesOf(nodes.a), before)
   })
 

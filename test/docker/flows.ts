@@ -28,7 +28,7 @@ export async function progress(flows: readonly Flow[]): Promise<void> {
 }
 
 /** A hundred echo requests a second. */
-export function pinging(from: Place, target: string): Flow {
+export function pinging(from: Pick<Place, 'enter'>, target: string): Flow {
   const child = start(from, ['ping', '-n', '-i', '0.01', target])
   const seen = numbers(child, /icmp_seq=(\d+)/)
   return {
@@ -96,7 +96,7 @@ export function asking(from: Place, address: string): Flow {
   }
 }
 
-function start(from: Place, argv: string[]): ChildProcess {
+function start(from: Pick<Place, 'enter'>, argv: string[]): ChildProcess {
   const [command = '', ...args] = from.enter(...argv)
   return spawn(command, args, { stdio: ['pipe', 'pipe', 'ignore'] })
 }

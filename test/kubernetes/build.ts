@@ -26,7 +26,7 @@ export function absent(): string | undefined {
   if (process.getuid?.() !== 0) return 'needs root'
   return existsSync(binaries)
     ? undefined
-    : `Kubernetes ${RELEASE} is not built: make kubernetes (ten minutes, 1.5 GB)`
+    : `Kubernetes ${RELEASE} is not built: make kubernetes (up to half an hour, 1.5 GB)`
 }
 
 /** Builds Kubernetes from Debian's source, with Debian's Go of that time, unless it is there. */

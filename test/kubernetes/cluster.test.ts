@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { contains, network } from '../../core/addresses.ts'
 import { eventually, until } from '../bed/until.ts'
+import { during, pinging } from '../docker/flows.ts'
 import { absent } from './build.ts'
 import { Cluster, type NodeName, nodeNames, places } from './cluster.ts'
 import { PODS } from './control.ts'
@@ -197,14 +198,14 @@ const reason = absent()
   })
 
   it('while every tsnetd is replaced, flows go on and new pods come', async () => {
-    const flows = ['web-1', 'web-2', 'web-3'].map(to =>
-      inPod(cluster, 'web-0', 'ping', '-i', '0.1', '-w', '20', addresses[to] as string),
-    )
-    await cluster.kubectl('rollout', 'restart', '-n', 'kube-system', 'daemonset/tsnet')
-    for (const [index, at] of nodeNames.entries())
-      await cluster.apply(pod({ name: `late-${index}`, node: at }))
-    await cluster.rolledOut()
-    for (const flow of flows) assert.match(await flow, / 0% packet loss/)
+    const within = { enter: (...argv: string[]) => cluster.enter('web-0', ...argv) }
+    const flows = ['web-1', 'web-2', 'web-3'].map(to => pinging(within, addresses[to] as string))
+    await during(flows, async () => {
+      await cluster.kubectl('rollout', 'restart', '-n', 'kube-system', 'daemonset/tsnet')
+      for (const [index, at] of nodeNames.entries())
+        await cluster.apply(pod({ name: `late-${index}`, node: at }))
+      await cluster.rolledOut()
+    })
     for (const index of nodeNames.keys()) {
       const address = await ready(cluster, `late-${index}`)
       for (const from of ['web-0', 'web-2'])

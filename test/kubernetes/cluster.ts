@@ -50,6 +50,11 @@ export class Cluster {
     return run(this.control.machine.holder.enter(...this.control.kubectl(...args)), { deadline: 150_000 })
   }
 
+  /** Arguments that put a command into a pod. */
+  enter(pod: string, ...argv: string[]): string[] {
+    return this.control.machine.holder.enter(...this.control.kubectl('exec', pod, '--', ...argv))
+  }
+
   attemptKubectl(...args: string[]): Promise<Result> {
     return this.control.machine.attempt(this.control.kubectl(...args))
   }
