@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { Frames } from '@tsnet/netlink'
 import { Agent, type Client, filter, type Happening } from '../../dhcp/index.ts'
 import { addNamespace, deleteNamespace, inNamespace, netnsPath, ownName } from '../bed/namespace.ts'
-import { until } from '../bed/until.ts'
+import { eventually, until } from '../bed/until.ts'
 import { obstacle } from '../kernel/bed.ts'
 import { forgetServers, type Server, startServer } from './server.ts'
 
@@ -71,7 +71,7 @@ const [host, lan] = [ownName('dhcp-host'), ownName('dhcp-lan')]
     assert.match(lease.address, /^10\.77\.0\.5\d$/)
     assert.deepEqual([lease.length, lease.router, lease.server], [24, '10.77.0.1', '10.77.0.1'])
     assert.deepEqual(leases(), { [web.mac]: lease.address })
-    assert.match(log(), /DHCPACK\(eth0\) 10\.77\.0\.5\d 02:42:0a:4d:00:07 web/)
+    await eventually(() => assert.match(log(), /DHCPACK\(eth0\) 10\.77\.0\.5\d 02:42:0a:4d:00:07 web/))
     assert.deepEqual(await agent.acquire('par', web), lease, 'asked for twice')
   })
 
@@ -103,8 +103,7 @@ const [host, lan] = [ownName('dhcp-host'), ownName('dhcp-lan')]
     ahead = 61_000
     await until('a renewal', () => happened.some(({ type }) => type === 'renewed'))
     await inNamespace(host, 'ip', 'link', 'del', 'web')
-    assert.equal(log().match(/DHCPREQUEST/g)?.length, 2)
-    assert.equal(log().match(/DHCPDISCOVER/g)?.length, 1)
+    await eventually(() => assert.deepEqual(questions(log()), ['DISCOVER', 'REQUEST', 'REQUEST']))
   })
 
   it('goes on with its lease after a restart', async () => {
@@ -114,7 +113,7 @@ const [host, lan] = [ownName('dhcp-host'), ownName('dhcp-lan')]
     agent = newAgent()
     agent.resume('par', web, lease)
     await until('the lease to be confirmed', () => happened.some(({ type }) => type === 'renewed'))
-    assert.equal(log().match(/DHCPDISCOVER/g)?.length, 1)
+    await eventually(() => assert.deepEqual(questions(log()), ['DISCOVER', 'REQUEST', 'REQUEST']))
   })
 
   it('tells when a server refuses what it has, after a restart', async () => {
@@ -150,3 +149,7 @@ const [host, lan] = [ownName('dhcp-host'), ownName('dhcp-lan')]
     await assert.rejects(agent.acquire('par', web), { message: 'no DHCP server answered on par within 3 s' })
   })
 })
+
+/** What clients asked, in order. */
+const questions = (log: string) =>
+  [...log.matchAll(/DHCP(DISCOVER|REQUEST)/g)].map(([, question]) => question)

@@ -8,6 +8,7 @@ import { until } from '../bed/until.ts'
 export type Server = {
   /** Addresses by MAC, as the server has them. */
   leases(): Record<string, string>
+  /** What it wrote until now: a client may hear of a deed before this process has read the line about it. */
   log(): string
   stop(): Promise<void>
 }
