@@ -6,6 +6,7 @@
 # make rootfs   assembles dist/plugin, which `docker plugin create` takes; make plugin makes the managed plugin from it
 # make install   puts the daemon, its service and `tsnet` on this machine and starts it; DESTDIR=folder only puts them there
 # make test-kubernetes   runs pods on a Kubernetes of three nodes; make kubernetes builds one before (up to half an hour, into .cache/)
+# make test-arm64   runs the CNI shim for arm64, emulated, through its conformance and fault tests
 # make fuzz   feeds the daemon's ears with damaged captures, MINUTES=60 for an hour; a failure prints what brings it back
 # make bench  prints ratios against the peers
 
@@ -31,7 +32,7 @@ define install
 	  apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$packages; }
 endef
 
-.PHONY: all run install rootfs plugin test test-quick test-docker kubernetes test-kubernetes check fuzz bench clean
+.PHONY: all run install rootfs plugin test test-quick test-docker kubernetes test-kubernetes test-arm64 check fuzz bench clean
 all: dist/tsnetd dist/tsnet dist/tsnet-cni
 
 # `npm ci` refuses a lock file without the packages of platforms that the registry at hand doesn't offer.
@@ -65,7 +66,8 @@ dist/tsnet-cni: cni/shim.c node_modules/.package-lock.json
 	@mkdir -p $(@D)
 	cc -O2 -static -s -Wall -Wextra -o $@ $<
 
-# The same for another machine: make dist/tsnet-cni-arm64 CC_arm64=aarch64-linux-gnu-gcc
+# The same for another machine.
+CC_arm64 ?= aarch64-linux-gnu-gcc
 dist/tsnet-cni-%: cni/shim.c
 	@mkdir -p $(@D)
 	$(CC_$*) -O2 -static -s -Wall -Wextra -o $@ $<
@@ -130,6 +132,13 @@ kubernetes: node_modules/.package-lock.json
 test-kubernetes: all image
 	$(call install,$(to_run) $(to_test))
 	$(mocha) 'test/kubernetes/*.test.ts'
+
+to_emulate := aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu qemu-aarch64-static:qemu-user-static
+to_emulate += $(if $(wildcard /usr/aarch64-linux-gnu/lib/libc.a),,/usr/aarch64-linux-gnu/lib/libc.a:libc6-dev-arm64-cross)
+test-arm64: all
+	$(call install,$(to_run) $(to_test) $(to_emulate))
+	$(MAKE) dist/tsnet-cni-arm64
+	TSNET_SHIM=$(CURDIR)/test/cni/emulated $(mocha) test/cni/conformance.test.ts test/cni/faults.test.ts test/cni/life.test.ts
 
 check: node_modules/.package-lock.json
 	node_modules/.bin/tsc --noEmit

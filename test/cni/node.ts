@@ -17,7 +17,8 @@ import { run } from '../bed/run.ts'
 import { until } from '../bed/until.ts'
 
 const dist = resolve(import.meta.dirname, '../../dist')
-export const shim = join(dist, 'tsnet-cni')
+/** `make test-arm64` has another. */
+export const shim = process.env.TSNET_SHIM ?? join(dist, 'tsnet-cni')
 
 /** A node: a network namespace with a daemon of its own in it, and sandboxes beside it. */
 export class Node {
