@@ -1,5 +1,6 @@
 import { isIPv4 } from 'node:net'
 import Docker from 'dockerode'
+import pMap from 'p-map'
 import type { VirtualService } from '../../core/faces.ts'
 import { type Lookup, lookUp } from './lookup.ts'
 
@@ -21,8 +22,7 @@ export function servicesOf(socketPath: string, lookup: Lookup = lookUp): Service
     try {
       const asked = docker.getNetwork(network) as unknown as Verbose
       const { Name, Services } = await asked.inspect({ verbose: true })
-      const ask = (service: string) => lookup(sandboxes, `tasks.${service}.${Name}`)
-      return await Promise.all(read(Services ?? {}).map(service => wanted(service, ask)))
+      return await wanted(read(Services ?? {}), name => lookup(sandboxes, `tasks.${name}.${Name}`))
     } catch (error) {
       if ((error as { statusCode?: number }).statusCode === 404) return []
       throw error
@@ -40,18 +40,31 @@ export function read(told: Record<string, Told>): Service[] {
     .sort((a, b) => (a.address < b.address ? -1 : 1))
 }
 
+/** Questions that are open at a time: some 270 fill a socket's buffer (net.core.rmem_default), and what comes then is lost. */
+const OPEN = 32
+
+/** Answers with addresses; undefined when nobody is there to be asked. */
+export type Ask = (service: string) => Promise<readonly string[] | undefined>
+
 /**
- * A service with those of its tasks that are to get new connections. Docker lists a task until its container is gone, but takes it out of
+ * Services with those of their tasks that are to get new connections. Docker lists a task until its container is gone, but takes it out of
  * `tasks.NAME` on all nodes two seconds before it stops it (Shutdown in daemon/cluster/executor/container/controller.go). Where
- * nobody would be left, or nobody can be asked, all stay: they may still answer.
+ * nobody would be left, or nobody can be asked, all stay: they may still answer. Once nobody answers, no more is asked.
  */
-export async function wanted(
-  { name, address, backends }: Service,
-  ask: (service: string) => Promise<readonly string[]>,
-): Promise<VirtualService> {
-  const named = backends.length > 1 ? await ask(name) : []
-  const left = backends.filter(each => named.includes(each))
-  return { address, backends: left.length > 0 ? left : backends }
+export function wanted(services: readonly Service[], ask: Ask): Promise<VirtualService[]> {
+  let isSilent = false
+  const askUntilSilent: Ask = async name => {
+    const found = isSilent ? undefined : await ask(name)
+    isSilent ||= found === undefined
+    return found
+  }
+  return pMap(services, service => left(service, askUntilSilent), { concurrency: OPEN })
+}
+
+async function left({ name, address, backends }: Service, ask: Ask): Promise<VirtualService> {
+  const named = (backends.length > 1 && (await ask(name))) || []
+  const some = backends.filter(each => named.includes(each))
+  return { address, backends: some.length > 0 ? some : backends }
 }
 
 const addresses = (tasks: readonly { EndpointIP?: string }[]) =>

@@ -11,10 +11,14 @@ const SCARCELY = 5
 /** Bytes of an answer (RFC 6891, 6.2.3): some 4000 addresses. */
 const MOST = 65_000
 
-/** IPv4 addresses that Docker's name server gives the first of these containers that it answers at all; none where it answers nobody. */
-export type Lookup = (sandboxes: readonly string[], name: string) => Promise<string[]>
+/** IPv4 addresses that Docker's name server gives the first of these containers that it answers at all; undefined where it answers nobody. */
+export type Lookup = (sandboxes: readonly string[], name: string) => Promise<string[] | undefined>
 
-export async function lookUp(sandboxes: readonly string[], name: string, at = DOCKER): Promise<string[]> {
+export async function lookUp(
+  sandboxes: readonly string[],
+  name: string,
+  at = DOCKER,
+): Promise<string[] | undefined> {
   const last = performance.now() + PATIENCE
   for (const sandbox of sandboxes) {
     const patience = last - performance.now()
@@ -23,7 +27,7 @@ export async function lookUp(sandboxes: readonly string[], name: string, at = DO
     const found = await addressesOf(sandbox, name, at, patience)
     if (found) return found
   }
-  return []
+  return undefined
 }
 
 /** Undefined when nobody answers there. */

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { setImmediate } from 'node:timers/promises'
 import { read, wanted } from '../../bin/services/docker.ts'
 import { VirtualServices } from '../../bin/services/index.ts'
 import type { VirtualService } from '../../core/faces.ts'
@@ -177,14 +178,38 @@ describe('virtual addresses of services', () => {
     )
   })
 
+  const all = ['10.91.0.3', '10.91.0.4']
+  const service = (name: string) => ({ name, address: '10.91.0.2', backends: all })
+
   it('lead no new connection to a task that Docker no longer names, while another is left', async () => {
-    const all = ['10.91.0.3', '10.91.0.4']
-    const service = { name: 'web', address: '10.91.0.2', backends: all }
-    const named = async (...addresses: string[]) =>
-      (await wanted(service, async name => (name === 'web' ? addresses : []))).backends
+    const named = async (...addresses: string[]) => {
+      const [web] = await wanted([service('web')], async name => (name === 'web' ? addresses : []))
+      return web?.backends
+    }
     assert.deepEqual(await named('10.91.0.4', '10.91.0.7'), ['10.91.0.4'])
     assert.deepEqual(await named(...all), all)
     assert.deepEqual(await named(), all)
     assert.deepEqual(await named('192.0.2.1'), all)
   })
+
+  it('of hundreds of services are asked for a few at a time, for what overruns a name server’s socket is lost', async () => {
+    let [open, most] = [0, 0]
+    const found = await wanted(crowd, async () => {
+      most = Math.max(most, ++open)
+      await setImmediate()
+      open--
+      return ['10.91.0.4']
+    })
+    assert.ok(most <= 32, `${most} at a time`)
+    assert.ok(found.every(({ backends }) => backends.join() === '10.91.0.4'))
+  })
+
+  it('are no longer asked for once nobody answers', async () => {
+    let asked = 0
+    const found = await wanted(crowd, async () => void asked++)
+    assert.ok(asked <= 32, `${asked} in vain`)
+    assert.ok(found.every(({ backends }) => backends === all))
+  })
+
+  const crowd = Array.from({ length: 500 }, (_, i) => service(`web-${i}`))
 })
