@@ -115,14 +115,14 @@ test: check all rootfs
 # Those that need no Docker engine.
 test-quick: check all rootfs
 	$(call install,$(to_run) $(to_test))
-	$(mocha) --ignore 'test/docker/**' --ignore 'test/kubernetes/**' 'test/**/*.test.ts'
+	$(node) test/lanes.ts quick
 
 # Those on real engines alone, or some of them: SUITES="reach publish", TSNET_ENGINES=28.5. TSNET_CONTAINERS=200 and TSNET_KILLS=100 make
 # crowd and storm as large as the project promises.
 SUITES ?= *
 test-docker: all rootfs
 	$(call install,$(to_run) $(to_test))
-	$(node) test/lanes.ts $(SUITES:%='%')
+	$(node) test/lanes.ts docker $(SUITES:%='%')
 
 # From Debian's source package, by the Go that Debian had then; nothing of it is installed.
 kubernetes: node_modules/.package-lock.json

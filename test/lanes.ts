@@ -2,26 +2,43 @@ import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 
 /**
- * Runs all tests in lanes, two side by side: real engines and kernels mostly wait, so two of them fill two cores. A lane is a run of mocha of its
+ * Runs tests in lanes, two side by side: real engines and kernels mostly wait, so two of them fill two cores. A lane is a run of mocha of its
  * own, on one engine or on none; hosts of one never meet those of another. The last line adds up theirs.
  *
- * `node test/lanes.ts [SUITE …]`: with names, only those of test/docker; `SIDE_BY_SIDE=1` runs one lane after the other.
+ * `node test/lanes.ts [all | quick | docker [SUITE …]]`: all, those without engines, those on engines or some of them; `SIDE_BY_SIDE=1`
+ * runs one lane after the other.
  */
 type Lane = { name: string; engine?: string; files: string[] }
 
 const SIDE_BY_SIDE = Number(process.env.SIDE_BY_SIDE ?? 2)
 const engines = process.env.TSNET_ENGINES?.split(',') ?? ['28.5', '20.10']
 
-function lanes(suites: readonly string[]): Lane[] {
-  const files = (suites.length > 0 ? suites : ['*']).map(suite => `test/docker/${suite}.test.ts`)
-  const rest = {
-    name: 'rest',
-    files: ['--ignore', 'test/docker/**', '--ignore', 'test/kubernetes/**', 'test/**/*.test.ts'],
+/** As long as all the rest. */
+const nodes = ['test/cni/**', 'test/deploy/**', 'test/plugin/**']
+const others = ['test/docker/**', 'test/kubernetes/**', ...nodes]
+
+const quick: Lane[] = [
+  { name: 'rest', files: [...others.flatMap(each => ['--ignore', each]), 'test/**/*.test.ts'] },
+  { name: 'nodes', files: nodes.map(each => `${each}/*.test.ts`) },
+]
+
+const docker = (suites: readonly string[]): Lane[] =>
+  engines.map(engine => ({
+    name: `Docker ${engine}`,
+    engine,
+    files: suites.map(suite => `test/docker/${suite}.test.ts`),
+  }))
+
+function lanes([what = 'all', ...suites]: readonly string[]): Lane[] {
+  const some = suites.length > 0 ? suites : ['*']
+  const known: Record<string, () => Lane[]> = {
+    all: () => [...docker(['*']), ...quick],
+    quick: () => quick,
+    docker: () => docker(some),
   }
-  return [
-    ...engines.map(engine => ({ name: `Docker ${engine}`, engine, files })),
-    ...(suites.length > 0 ? [] : [rest]),
-  ]
+  const found = known[what]
+  if (!found) throw new Error(`${what} is none of ${Object.keys(known).join(', ')}`)
+  return found()
 }
 
 type Sum = { passed: number; failed: number; skipped: number }
