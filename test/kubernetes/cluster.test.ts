@@ -6,7 +6,7 @@ import { absent } from './build.ts'
 import { Cluster, type NodeName, nodeNames, places } from './cluster.ts'
 import { PODS } from './control.ts'
 import { leftOf, linksOf } from './left.ts'
-import { ask, askFrom, inPod, pod, ready, service, started, statusOf, tellFrom } from './pods.ts'
+import { ask, askFrom, pod, ready, started, statusOf } from './pods.ts'
 
 const reason = absent()
 
@@ -16,23 +16,11 @@ const reason = absent()
   const addresses: Record<string, string> = {}
 
   before(async () => {
-    cluster = await Cluster.up()
-    // Before others, who would get this address by chance.
-    const port = { port: 53, targetPort: 9, protocol: 'UDP' }
-    await cluster.apply(service('kube-dns', { clusterIP: '10.96.0.10' }, port))
+    cluster = await Cluster.up('iptables')
   })
   after(() => cluster?.dispose())
 
   const node = (name: (typeof nodeNames)[number]) => cluster.nodes[name]
-  const clusterIp = async (name: string) =>
-    (await cluster.get<{ spec: { clusterIP: string } }>('service', name)).spec.clusterIP
-  /** Endpoints of a service, once there are so many. */
-  const endpoints = (name: string, count: number): Promise<string[]> =>
-    until(`${name} to have ${count} endpoints`, async () => {
-      const found = await cluster.get<{ subsets?: { addresses?: { ip: string }[] }[] }>('endpoints', name)
-      const all = (found.subsets ?? []).flatMap(each => each.addresses ?? []).map(({ ip }) => ip)
-      return all.length === count ? all.sort() : undefined
-    })
 
   it('nodes are ready once tsnet is installed, and not before', async () => {
     await eventually(async () => {
@@ -70,96 +58,6 @@ const reason = absent()
         assert.equal(answer.pod, `web-${index}`)
         if (name !== at) assert.equal(answer.seen, places[name])
       }
-  })
-
-  it('a cluster address leads to every pod of its service, which sees who asks', async () => {
-    await cluster.apply(service('web', {}, { port: 8000, targetPort: 80 }))
-    await endpoints('web', 4)
-    const address = await clusterIp('web')
-    for (const from of ['web-0', 'web-2']) {
-      const met = new Set<string>()
-      await until(
-        'all to have answered',
-        async () => {
-          const { pod, seen } = await askFrom(cluster, from, address, 8000)
-          // One that meets itself can't see itself.
-          if (pod !== from) assert.equal(seen, addresses[from])
-          return met.add(pod).size === 4
-        },
-        { deadline: 60_000 },
-      )
-    }
-    for (const name of nodeNames) await ask((...argv) => node(name).run(...argv), address, 8000)
-  })
-
-  it('pods reach the API server by its cluster address', async () => {
-    for (const from of ['web-0', 'web-2'])
-      assert.match(
-        await inPod(cluster, from, 'sh', '-c', 'echo | nc -w 3 10.96.0.1 443 && echo reached'),
-        /reached/,
-      )
-  })
-
-  it('datagrams to port 53 of a cluster address reach their server and come back', async () => {
-    const [address] = await started(cluster, { name: 'dns', node: 'c', labels: { app: 'kube-dns' } })
-    addresses.dns = address as string
-    await endpoints('kube-dns', 1)
-    for (const from of ['web-0', 'web-1', 'web-2'])
-      await eventually(async () =>
-        assert.deepEqual(await tellFrom(cluster, from, '10.96.0.10', 53), {
-          pod: 'dns',
-          seen: addresses[from],
-        }),
-      )
-  })
-
-  it("a headless service's endpoints are the pods' addresses", async () => {
-    await cluster.apply({ ...service('bare', { clusterIP: 'None', selector: { app: 'web' } }, { port: 80 }) })
-    const pods = Object.entries(addresses).flatMap(([name, address]) => (/^web/.test(name) ? address : []))
-    assert.deepEqual(await endpoints('bare', 4), pods.sort())
-  })
-
-  it('a node port answers on every node, from outside, from nodes and from pods', async () => {
-    await cluster.apply(
-      service('only-b', { type: 'NodePort' }, { port: 80, nodePort: 30080 }),
-      pod({ name: 'only-b', node: 'b', labels: { app: 'only-b' } }),
-    )
-    addresses['only-b'] = await ready(cluster, 'only-b')
-    await endpoints('only-b', 1)
-    for (const name of nodeNames) {
-      const seen = async (from: (...argv: string[]) => Promise<string>) =>
-        assert.equal((await ask(from, places[name], 30080)).pod, 'only-b')
-      await eventually(() => seen((...argv) => cluster.outsider(...argv)))
-      for (const from of nodeNames) await seen((...argv) => node(from).run(...argv))
-      for (const from of ['web-0', 'web-1', 'web-2'])
-        assert.equal((await askFrom(cluster, from, places[name], 30080)).pod, 'only-b')
-    }
-  })
-
-  it('with externalTrafficPolicy Local the pod sees who asks from outside, and other nodes are silent', async () => {
-    await cluster.apply(
-      service('local-c', { type: 'NodePort', externalTrafficPolicy: 'Local' }, { port: 80, nodePort: 30081 }),
-      pod({ name: 'local-c', node: 'c', labels: { app: 'local-c' } }),
-    )
-    addresses['local-c'] = await ready(cluster, 'local-c')
-    await endpoints('local-c', 1)
-    const outside = (...argv: string[]) => cluster.outsider(...argv)
-    await eventually(async () =>
-      assert.deepEqual(await ask(outside, places.c, 30081), { pod: 'local-c', seen: '10.77.2.254' }),
-    )
-    await assert.rejects(ask(outside, places.a, 30081))
-  })
-
-  it('a host port answers from outside, from other nodes, from its own, and from pods', async () => {
-    const container = { ports: [{ containerPort: 80, hostPort: 31080, protocol: 'TCP' }] }
-    const [address] = await started(cluster, { name: 'host-port', node: 'a', container })
-    addresses['host-port'] = address as string
-    const outside = await ask((...argv) => cluster.outsider(...argv), places.a, 31080)
-    assert.deepEqual(outside, { pod: 'host-port', seen: cluster.outside })
-    for (const from of nodeNames)
-      assert.equal((await ask((...argv) => node(from).run(...argv), places.a, 31080)).pod, 'host-port')
-    for (const from of ['web-0', 'web-1', 'web-2'])
-      assert.equal((await askFrom(cluster, from, places.a, 31080)).pod, 'host-port')
   })
 
   it('probes from the node decide: ready, not ready, started anew', async () => {
@@ -227,7 +125,7 @@ const reason = absent()
 
   it('a drained node keeps nothing of its pods, and others no way to them', async () => {
     const gone = await addressesOn('c')
-    assert.ok(gone.length > 2)
+    assert.ok(gone.length >= 2)
     const drain = ['--ignore-daemonsets', '--force', '--delete-emptydir-data', '--timeout=60s']
     await cluster.kubectl('drain', 'c', ...drain)
     await nothingLeft(gone)
@@ -244,7 +142,7 @@ const reason = absent()
   })
 
   it('with podCIDR, pods have addresses that Kubernetes set aside for their node', async () => {
-    await cluster.installTsnet({ type: 'tsnet', subnet: PODS, podCIDR: true })
+    await cluster.installTsnet({ ipam: { type: 'tsnet', subnet: PODS, podCIDR: true } })
     const specs = nodeNames.map(node => ({ name: `own-${node}`, node }))
     const found = await started(cluster, ...specs)
     for (const [index, name] of nodeNames.entries()) {
