@@ -42,7 +42,7 @@ function networkRows(network: Network, self: Underlay | undefined): Wanted[] {
     // With br_netfilter a packet to a service leaves by the tunnel in the name of the container's MAC. Only members are heard (`tunnel`).
     if (row.kind === 'link' && row.type === 'vxlan') return [{ ...row, locked: false }]
     // All nodes have this address: none may call itself by it where others see it.
-    if (row.kind === 'address' && !row.address.includes(':')) return [{ ...row, scope: 'link' }]
+    if (row.kind === 'address' && !row.address.startsWith('fe80:')) return [{ ...row, scope: 'link' }]
     // The answer of a neighbour comes back through us by itself, so a service can tell who asked.
     return row.kind === 'element' && /^subnets[46]$/.test(row.set) ? [] : [row]
   })
