@@ -155,12 +155,21 @@ describeAsRoot('cni: nodes among each other', function () {
       })
     }
     // Where two send it to each other, one of them tells of it in the end (net/ipv4/icmp.c, ICMP_TIME_EXCEEDED).
-    for (const name of names) {
-      const [words = '', counts = ''] = (await nodes[name].run('cat', '/proc/net/snmp'))
-        .split('\n')
-        .filter(each => each.startsWith('Icmp: '))
-      assert.equal(counts.split(' ')[words.split(' ').indexOf('OutTimeExcds')], '0', name)
-    }
+    for (const name of names) assert.equal(await icmp(nodes[name], 'OutTimeExcds'), 0, name)
+  })
+
+  /** A counter of ICMP's of a node. */
+  async function icmp(node: Node, counter: string): Promise<number> {
+    const all = (await node.run('cat', '/proc/net/snmp')).split('\n')
+    const [words = '', counts = ''] = all.filter(each => each.startsWith('Icmp: '))
+    return Number(counts.split(' ')[words.split(' ').indexOf(counter)])
+  }
+
+  it("a pod's packets go on by its own node, which tells it of no shorter way", async () => {
+    const { sandbox } = pods.a
+    await sandbox.run('ping', '-c', '10', '-i', '0.1', pods.c.address)
+    assert.equal(await icmp(nodes.a, 'OutRedirects'), 0)
+    assert.match(await sandbox.run('ip', 'route', 'get', pods.c.address), / via 10\.93\.0\.1 /)
   })
 
   it('every node reaches every pod, and is seen by its own address elsewhere', async () => {

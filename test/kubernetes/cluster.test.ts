@@ -4,9 +4,9 @@ import { eventually, until } from '../bed/until.ts'
 import { during, pinging } from '../docker/flows.ts'
 import { absent } from './build.ts'
 import { Cluster, type NodeName, nodeNames, places } from './cluster.ts'
-import { PODS } from './control.ts'
+import { PODS, PODS6 } from './control.ts'
 import { leftOf, linksOf } from './left.ts'
-import { ask, askFrom, pod, ready, started, statusOf } from './pods.ts'
+import { addressesOf, ask, askFrom, inPod, pod, ready, started, statusOf } from './pods.ts'
 
 const reason = absent()
 
@@ -95,6 +95,21 @@ const reason = absent()
     await cluster.kubectl('delete', 'pod', 'node-a', '--wait=true')
   })
 
+  it("annotations limit a pod's bandwidth", async () => {
+    const limit = 20e6
+    const annotations = { 'kubernetes.io/ingress-bandwidth': '20M', 'kubernetes.io/egress-bandwidth': '20M' }
+    await started(cluster, { name: 'slow', node: 'a', annotations })
+    await cluster.kubectl('exec', 'web-2', '--', 'iperf3', '-s', '-D')
+    for (const way of [[], ['-R']]) {
+      const client = ['iperf3', '-c', addresses['web-2'] as string, '-t', '2', '-J', ...way]
+      const { end } = JSON.parse(await inPod(cluster, 'slow', ...client)) as Measured
+      const rate = end.sum_received.bits_per_second
+      assert.ok(rate > 0 && rate < 1.3 * limit, `${rate} bits per second`)
+    }
+    await cluster.kubectl('delete', 'pod', 'slow', '--wait=true')
+  })
+  type Measured = { end: { sum_received: { bits_per_second: number } } }
+
   it('while every tsnetd is replaced, flows go on and new pods come', async () => {
     const within = { enter: (...argv: string[]) => cluster.enter('web-0', ...argv) }
     const flows = ['web-1', 'web-2', 'web-3'].map(to => pinging(within, addresses[to] as string))
@@ -141,21 +156,24 @@ const reason = absent()
       await eventually(async () => assert.deepEqual(await linksOf(cluster, name), []))
   })
 
-  it('with podCIDR, pods have addresses that Kubernetes set aside for their node', async () => {
-    await cluster.installTsnet({ ipam: { type: 'tsnet', subnet: PODS, podCIDR: true } })
+  it('with podCIDR, pods have addresses of both families that Kubernetes set aside for their node', async () => {
+    const ranges = [{ subnet: PODS }, { subnet: PODS6 }]
+    await cluster.installTsnet({ ipam: { type: 'tsnet', ranges, podCIDR: true } })
     const specs = nodeNames.map(node => ({ name: `own-${node}`, node }))
-    const found = await started(cluster, ...specs)
+    await started(cluster, ...specs)
+    const found = await Promise.all(specs.map(({ name }) => addressesOf(cluster, name)))
     for (const [index, name] of nodeNames.entries()) {
-      const { spec } = await cluster.get<{ spec: { podCIDR: string } }>('node', name)
-      assert.ok(contains(network(spec.podCIDR), found[index] as string), `${found[index]} in ${spec.podCIDR}`)
+      const { spec } = await cluster.get<{ spec: { podCIDRs: string[] } }>('node', name)
+      const inside = spec.podCIDRs.map((each, family) =>
+        contains(network(each), found[index]?.[family] ?? ''),
+      )
+      assert.deepEqual(inside, [true, true], `${found[index]} in ${spec.podCIDRs}`)
     }
-    for (const { name } of specs)
-      for (const [index, to] of found.entries())
-        await eventually(async () =>
-          assert.deepEqual(await askFrom(cluster, name, to), {
-            pod: `own-${nodeNames[index]}`,
-            seen: found[specs.findIndex(each => each.name === name)],
-          }),
-        )
+    for (const [here, { name }] of specs.entries())
+      for (const [there, { name: pod }] of specs.entries())
+        for (const [family, address] of (found[there] ?? []).entries())
+          await eventually(async () =>
+            assert.deepEqual(await askFrom(cluster, name, address), { pod, seen: found[here]?.[family] }),
+          )
   })
 })

@@ -52,7 +52,7 @@ export class Cluster {
 
   /** Arguments that put a command into a pod. */
   enter(pod: string, ...argv: string[]): string[] {
-    return this.control.machine.holder.enter(...this.control.kubectl('exec', pod, '--', ...argv))
+    return this.control.machine.holder.enter(...this.control.kubectl('exec', '-i', pod, '--', ...argv))
   }
 
   attemptKubectl(...args: string[]): Promise<Result> {

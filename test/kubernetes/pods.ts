@@ -13,15 +13,16 @@ export type PodSpec = {
   name: string
   node?: NodeName
   labels?: Record<string, string>
+  annotations?: Record<string, string>
   hostNetwork?: boolean
   container?: Partial<Container>
 }
 
 /** A pod that answers on 80 by HTTP, with who asks. */
-export const pod = ({ name, node, labels = {}, hostNetwork = false, container = {} }: PodSpec) => ({
+export const pod = ({ name, node, labels, annotations, hostNetwork = false, container }: PodSpec) => ({
   apiVersion: 'v1',
   kind: 'Pod',
-  metadata: { name, labels: { name, ...labels } },
+  metadata: { name, labels: { name, ...labels }, ...(annotations && { annotations }) },
   spec: {
     ...(node && { nodeName: node }),
     hostNetwork,
@@ -104,8 +105,10 @@ export async function tellFrom(
   name: string,
   address: string,
   port: number,
+  from?: number,
 ): Promise<Answer> {
-  const script = `echo question | timeout 3 socat -t 2 - UDP:${literal(address)}:${port}`
+  const source = from === undefined ? '' : `,sourceport=${from}`
+  const script = `echo question | timeout 3 socat -t 2 - UDP:${literal(address)}:${port}${source}`
   return answerOf(await inPod(cluster, name, 'sh', '-c', script))
 }
 

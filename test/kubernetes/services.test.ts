@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { eventually, until } from '../bed/until.ts'
+import { during, pinging, streaming } from '../docker/flows.ts'
+import { tcp } from '../docker/probes.ts'
 import { absent } from './build.ts'
 import { Cluster, nodeNames, places } from './cluster.ts'
 import { PODS, PODS6 } from './control.ts'
@@ -127,6 +129,35 @@ const at = (address: string) => [address, secondAddress(address)]
             )
       })
 
+      it('datagrams of a flow find the pod that takes the place of one that went', async () => {
+        const all = await clusterAddresses(cluster, 'moving')
+        for (const [name, there] of [
+          ['first', 'c'],
+          ['second', 'b'],
+        ] as const) {
+          await cluster.apply(pod({ name, node: there, labels: { app: 'moving' } }))
+          await ready(cluster, name)
+          for (const address of all)
+            await eventually(
+              async () => assert.equal((await tellFrom(cluster, 'web-0', address, 53, 5300)).pod, name),
+              30_000,
+            )
+          await cluster.kubectl('delete', 'pod', name, '--wait=true')
+        }
+      })
+
+      it('a service without pods refuses at once, from pods and from nodes', async () => {
+        const refused = (error: unknown) => {
+          assert.match(String(error), /refused/i)
+          return true
+        }
+        for (const address of await clusterAddresses(cluster, 'nobody')) {
+          for (const from of askers)
+            await assert.rejects(inPod(cluster, from, 'socat', '/dev/null', tcp(address, 80)), refused)
+          await assert.rejects(ask(node('a'), address), refused)
+        }
+      })
+
       it('a node port answers on every node, from outside, from nodes and from pods', async () => {
         for (const there of nodeNames)
           for (const address of at(places[there])) {
@@ -156,8 +187,12 @@ const at = (address: string) => [address, secondAddress(address)]
           assert.deepEqual(outside, { pod: 'host-port', seen: at(cluster.outside)[family] })
           for (const from of nodeNames)
             assert.equal((await ask(node(from), address, ports.host)).pod, 'host-port')
-          for (const from of [...askers, 'host-port'])
+          for (const from of [...askers, 'host-port']) {
             assert.equal((await askFrom(cluster, from, address, ports.host)).pod, 'host-port')
+            await eventually(async () =>
+              assert.equal((await tellFrom(cluster, from, address, ports.host)).pod, 'host-port'),
+            )
+          }
         }
       })
 
@@ -195,4 +230,17 @@ const at = (address: string) => [address, secondAddress(address)]
       })
     })
   }
+
+  it('while every tsnetd is replaced, flows of both families go on, to pods and through a service', async () => {
+    const within = { enter: (...argv: string[]) => cluster.enter('web-0', ...argv) }
+    const others = [...(addresses['web-1'] ?? []), ...(addresses['web-2'] ?? [])]
+    const flows = [
+      ...others.map(address => pinging(within, address)),
+      ...(await clusterAddresses(cluster, 'web')).map(address => streaming(within, address)),
+    ]
+    await during(flows, async () => {
+      await cluster.kubectl('rollout', 'restart', '-n', 'kube-system', 'daemonset/tsnet')
+      await cluster.rolledOut()
+    })
+  })
 })

@@ -7,8 +7,10 @@ export const ports = { any: 30080, local: 30081, host: 31080 }
 
 /** Services of both families, and pods for them that aren't `web`. */
 export const objects = [
-  service('web', dual, { port: 8000, targetPort: 80 }),
+  service('web', dual, { name: 'http', port: 8000, targetPort: 80 }, { name: 'echo', port: 7 }),
   service('bare', { ...dual, clusterIP: 'None', selector: { app: 'web' } }, { port: 80 }),
+  service('nobody', dual, { port: 80 }),
+  service('moving', dual, { port: 53, targetPort: 9, protocol: 'UDP' }),
   service('names', dual, { port: 53, targetPort: 9, protocol: 'UDP' }),
   pod({ name: 'names', node: 'c', labels: { app: 'names' } }),
   service('only-b', { ...dual, type: 'NodePort' }, { port: 80, nodePort: ports.any }),
@@ -22,7 +24,12 @@ export const objects = [
   pod({
     name: 'host-port',
     node: 'a',
-    container: { ports: [{ containerPort: 80, hostPort: ports.host, protocol: 'TCP' }] },
+    container: {
+      ports: [
+        { containerPort: 80, hostPort: ports.host, protocol: 'TCP' },
+        { containerPort: 9, hostPort: ports.host, protocol: 'UDP' },
+      ],
+    },
   }),
 ]
 
