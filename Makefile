@@ -5,7 +5,7 @@
 # make test-quick, make test-docker   those without and those with Docker engines
 # make rootfs   assembles dist/plugin, which `docker plugin create` takes; make plugin makes the managed plugin from it
 # make install   puts the daemon, its service and `tsnet` on this machine and starts it; DESTDIR=folder only puts them there
-# make test-kubernetes   runs pods on a Kubernetes of three nodes; make kubernetes builds one before (up to an hour, into .cache/)
+# make test-kubernetes   runs pods on a Kubernetes of three nodes; make kubernetes builds one before (half an hour, into .cache/)
 # make fuzz   feeds the daemon's ears with damaged captures, MINUTES=60 for an hour; a failure prints what brings it back
 # make bench  prints ratios against the peers
 
