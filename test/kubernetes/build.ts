@@ -28,7 +28,7 @@ export function absent(): string | undefined {
   if (process.getuid?.() !== 0) return 'needs root'
   return existsSync(binaries) && existsSync(coredns)
     ? undefined
-    : `Kubernetes ${RELEASE} is not built: make kubernetes (half an hour, 5 GB meanwhile)`
+    : `Kubernetes ${RELEASE} is not built: make kubernetes (half an hour, 4 GB meanwhile)`
 }
 
 /** Builds Kubernetes and CoreDNS from their Go modules, with Debian's Go, unless they are there. */
