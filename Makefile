@@ -5,7 +5,7 @@
 # make test-quick, make test-docker   those without and those with Docker engines
 # make rootfs   assembles dist/plugin, which `docker plugin create` takes; make plugin makes the managed plugin from it
 # make install   puts the daemon, its service and `tsnet` on this machine and starts it; DESTDIR=folder only puts them there
-# make test-kubernetes   runs pods on a Kubernetes of three nodes; make kubernetes builds one before (up to half an hour, into .cache/)
+# make test-kubernetes   runs pods on a Kubernetes of three nodes; make kubernetes builds one before (half an hour, into .cache/)
 # make test-arm64   runs the CNI shim for arm64, emulated, through its conformance and fault tests
 # make fuzz   feeds the daemon's ears with damaged captures, MINUTES=60 for an hour; a failure prints what brings it back
 # make bench  prints ratios against the peers
@@ -124,7 +124,7 @@ test-docker: all rootfs
 	$(call install,$(to_run) $(to_test))
 	$(node) test/lanes.ts docker $(SUITES:%='%')
 
-# From Debian's source package, by the Go that Debian had then; nothing of it is installed.
+# Kubernetes and CoreDNS from their Go modules, by Debian's Go; nothing of it is installed, and no Go has to be.
 kubernetes: node_modules/.package-lock.json
 	$(node) test/kubernetes/build.ts
 

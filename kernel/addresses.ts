@@ -84,13 +84,22 @@ function obstacle({ link, address }: AddressRow, indexes: ReadonlyMap<string, nu
   return indexes.has(link) ? undefined : { code: 'ENODEV', words: `no such link: ${link}` }
 }
 
-/** IPv6 without detection of duplicates: it would keep the gateway silent for a second. */
 function request({ verb, row: { address, scope } }: Placed<AddressRow>['step'], index: number) {
   if (verb === 'delete') return delAddress({ index, cidr: address })
-  const flags = address.includes(':') ? { flags: IFA_F.NODAD } : {}
-  const mark = { proto: ADDRESS_PROTO, ...flags, ...(scope === 'link' && { scope: RT_SCOPE.LINK }) }
-  return newAddress({ index, cidr: address, ...mark })
+  const how = address.includes(':') ? six(scope) : four(scope)
+  return newAddress({ index, cidr: address, proto: ADDRESS_PROTO, ...how })
 }
+
+const four = (scope: AddressRow['scope']) => (scope === 'link' ? { scope: RT_SCOPE.LINK } : {})
+
+/**
+ * Without detection of duplicates, which would keep the gateway silent for a second. Linux takes the scope of an IPv6 address from the
+ * address itself; one that isn't preferred is the source of a packet where there is no other (RFC 6724, rule 3).
+ */
+const six = (scope: AddressRow['scope']) => ({
+  flags: IFA_F.NODAD,
+  ...(scope === 'link' && { preferred: 0 }),
+})
 
 function cidr({ local, address, prefixLength }: Address): string {
   return `${local ?? address}/${prefixLength}`

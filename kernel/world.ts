@@ -29,6 +29,7 @@ export class World {
   readonly sysctls = new Map([
     ['net/ipv4/ip_forward', '0'],
     ['net/ipv6/conf/all/forwarding', '0'],
+    ['net/ipv4/conf/all/send_redirects', '1'],
     ['net/bridge/bridge-nf-call-iptables', '1'],
   ])
   readonly sets = new Map<string, SetRow>()

@@ -42,7 +42,7 @@ function networkRows(network: Network, self: Underlay | undefined): Wanted[] {
     // With br_netfilter a packet to a service leaves by the tunnel in the name of the container's MAC. Only members are heard (`tunnel`).
     if (row.kind === 'link' && row.type === 'vxlan') return [{ ...row, locked: false }]
     // All nodes have this address: none may call itself by it where others see it.
-    if (row.kind === 'address' && !row.address.includes(':')) return [{ ...row, scope: 'link' }]
+    if (row.kind === 'address' && !row.address.startsWith('fe80:')) return [{ ...row, scope: 'link' }]
     // The answer of a neighbour comes back through us by itself, so a service can tell who asked.
     return row.kind === 'element' && /^subnets[46]$/.test(row.set) ? [] : [row]
   })
@@ -50,14 +50,19 @@ function networkRows(network: Network, self: Underlay | undefined): Wanted[] {
   return [...rows, ...pools(4), ...pools(6), ...hostRows(network, name)].map(must)
 }
 
-/** What comes in through the tunnel may go back by the nodes' own link. */
+/**
+ * What comes in through the tunnel may go back by the nodes' own link. A pod that is told of another node as the shorter way would send
+ * past its own node, and the telling uses up what the kernel lets a pod have of other ICMP errors.
+ */
 function hostRows({ ipv4 }: Network, bridge: string): Row[] {
-  const set = (key: string, value: string): Row => ({
+  const set = (link: string, key: string, value: string): Row => ({
     kind: 'sysctl',
-    key: `net/ipv4/conf/${bridge}/${key}`,
+    key: `net/ipv4/conf/${link}/${key}`,
     value,
   })
-  return ipv4.length > 0 ? [set('send_redirects', '0'), set('rp_filter', '2')] : []
+  // With 1 at `all` no link's own value counts; other links keep theirs, which is 1 unless somebody changed it.
+  const silent = ['all', bridge].map(link => set(link, 'send_redirects', '0'))
+  return ipv4.length > 0 ? [...silent, set(bridge, 'rp_filter', '2')] : []
 }
 
 /** A container that asks for its own published port. */

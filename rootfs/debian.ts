@@ -20,41 +20,23 @@ const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg'
  * @returns paths of the packages' files, inside `folder`
  */
 export async function download(suite: string, folder: string, wanted: readonly string[]): Promise<string[]> {
-  const apt = await ownApt('deb', suite, folder)
-  await apt('--yes', '--download-only', 'install', ...wanted)
-  const archives = join(folder, 'archives')
-  return (await readdir(archives))
-    .filter(name => name.endsWith('.deb'))
-    .sort()
-    .map(name => join(archives, name))
-}
-
-/**
- * Downloads the source of a Debian package, likewise.
- * @returns path of the upstream's archive, inside `folder`
- */
-export async function downloadSource(suite: string, folder: string, name: string): Promise<string> {
-  const apt = await ownApt('deb-src', suite, folder)
-  await apt('--download-only', 'source', name)
-  const found = (await readdir(folder)).find(each => /\.orig\.tar\.\w+$/.test(each))
-  if (!found) throw new Error(`the source of ${name} in Debian ${suite} has no upstream archive`)
-  return join(folder, found)
-}
-
-/** apt of this one folder, where it also puts sources. */
-async function ownApt(kind: 'deb' | 'deb-src', suite: string, folder: string) {
   if (!existsSync(keyring)) throw new Error(`${keyring} is missing: apt-get install debian-archive-keyring`)
+  const archives = join(folder, 'archives')
   for (const name of ['lists/partial', 'archives/partial'])
     await mkdir(join(folder, name), { recursive: true })
   // An empty status makes apt resolve the whole closure.
   await writeFile(join(folder, 'status'), '')
-  const source = `${kind} [signed-by=${keyring}] ${await mirror()} ${suite} main\n`
-  await writeFile(join(folder, 'sources.list'), source)
-  const argv = ['-qq', ...options(folder)]
-  const apt = (...args: string[]) =>
-    execute('apt-get', [...argv, ...args], { cwd: folder, maxBuffer: 2 ** 28 })
+  await writeFile(
+    join(folder, 'sources.list'),
+    `deb [signed-by=${keyring}] ${await mirror()} ${suite} main\n`,
+  )
+  const apt = (...args: string[]) => run('apt-get', '-qq', ...options(folder), ...args)
   await apt('update')
-  return apt
+  await apt('--yes', '--download-only', 'install', ...wanted)
+  return (await readdir(archives))
+    .filter(name => name.endsWith('.deb'))
+    .sort()
+    .map(name => join(archives, name))
 }
 
 /** apt with lists and a package status of its own. */

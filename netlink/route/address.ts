@@ -57,10 +57,17 @@ export type OnLink = {
   scope?: number
   broadcast?: string
   rtPriority?: number
+  /** Who set it: a number above 3. */
+  proto?: number
+  /** Seconds for which the host chooses it as the source of new packets; for ever when absent. */
+  preferred?: number
 }
 
+/** How long an address is valid that nobody takes away. */
+const FOREVER = 0xffffffff
+
 /** `10.0.0.1/24` as what ifaddrmsg and its attributes want. */
-function spec({ index, cidr, ...rest }: OnLink): AddressSpec {
+function spec({ index, cidr, preferred, ...rest }: OnLink): AddressSpec {
   const [local = '', prefixLength = ''] = cidr.split('/')
   const six = local.includes(':')
   // The order of `ip`, which the goldens check.
@@ -71,6 +78,7 @@ function spec({ index, cidr, ...rest }: OnLink): AddressSpec {
     local,
     ...rest,
     address: local,
+    ...(preferred !== undefined && { cacheInfo: { preferred, valid: FOREVER, created: 0, updated: 0 } }),
   }
 }
 

@@ -155,12 +155,21 @@ describeAsRoot('cni: nodes among each other', function () {
       })
     }
     // Where two send it to each other, one of them tells of it in the end (net/ipv4/icmp.c, ICMP_TIME_EXCEEDED).
-    for (const name of names) {
-      const [words = '', counts = ''] = (await nodes[name].run('cat', '/proc/net/snmp'))
-        .split('\n')
-        .filter(each => each.startsWith('Icmp: '))
-      assert.equal(counts.split(' ')[words.split(' ').indexOf('OutTimeExcds')], '0', name)
-    }
+    for (const name of names) assert.equal(await icmp(nodes[name], 'OutTimeExcds'), 0, name)
+  })
+
+  /** A counter of ICMP's of a node. */
+  async function icmp(node: Node, counter: string): Promise<number> {
+    const all = (await node.run('cat', '/proc/net/snmp')).split('\n')
+    const [words = '', counts = ''] = all.filter(each => each.startsWith('Icmp: '))
+    return Number(counts.split(' ')[words.split(' ').indexOf(counter)])
+  }
+
+  it("a pod's packets go on by its own node, which tells it of no shorter way", async () => {
+    const { sandbox } = pods.a
+    await sandbox.run('ping', '-c', '10', '-i', '0.1', pods.c.address)
+    assert.equal(await icmp(nodes.a, 'OutRedirects'), 0)
+    assert.match(await sandbox.run('ip', 'route', 'get', pods.c.address), / via 10\.93\.0\.1 /)
   })
 
   it('every node reaches every pod, and is seen by its own address elsewhere', async () => {
@@ -291,16 +300,21 @@ describeAsRoot('cni: nodes among each other', function () {
     await published.plugin.del(published.sandbox)
   })
 
+  const dual = {
+    name: 'dual',
+    mode: 'nodes',
+    ipam: { type: 'tsnet', ranges: [{ subnet: '10.98.0.0/16' }, { subnet: 'fd00:98::/64' }] },
+  }
+  /** The IPv6 address of a pod. */
+  const sixOf = async ({ sandbox }: Pod): Promise<string> => {
+    const lines = await sandbox.run('ip', '-o', '-6', 'address', 'show', 'dev', 'eth0', 'scope', 'global')
+    return /inet6 ([^/]+)\/128/.exec(lines)?.[1] as string
+  }
+
   it('both families, over nodes that have one', async () => {
-    const dual = {
-      name: 'dual',
-      mode: 'nodes',
-      ipam: { type: 'tsnet', ranges: [{ subnet: '10.98.0.0/16' }, { subnet: 'fd00:98::/64' }] },
-    }
     const [one, near, far] = [await pod('a', dual), await pod('b', dual), await pod('c', dual)]
-    for (const { sandbox } of [near, far]) {
-      const lines = await sandbox.run('ip', '-o', '-6', 'address', 'show', 'dev', 'eth0', 'scope', 'global')
-      const six = /inet6 ([^/]+)\/128/.exec(lines)?.[1] as string
+    for (const each of [near, far]) {
+      const six = await sixOf(each)
       await until(`${six} to answer`, () => one.sandbox.run('busybox', 'ping', '-c', '1', '-W', '1', six))
     }
     for (const each of [near, far])
@@ -308,6 +322,19 @@ describeAsRoot('cni: nodes among each other', function () {
         one.sandbox.run('busybox', 'ping', '-c', '1', '-W', '1', each.address),
       )
     for (const { plugin, sandbox } of [one, near, far]) assert.equal((await plugin.del(sandbox)).code, 0)
+  })
+
+  it('a node that has IPv6 is seen by its own address, not by the one that all nodes have', async () => {
+    const near = await pod('b', dual)
+    await serving(near.sandbox, 80, 'near')
+    for (const [name, address] of [
+      ['a', 'fd00:77::1'],
+      ['b', 'fd00:77::2'],
+    ] as const)
+      await nodes[name].run('ip', 'address', 'add', `${address}/64`, 'dev', 'eth0', 'nodad')
+    const six = await sixOf(near)
+    await until(`${six} to answer`, async () => (await asked(nodes.a, six)) === 'fd00:77::1')
+    await near.plugin.del(near.sandbox)
   })
 
   it('podCIDR is refused where it makes no sense, or nobody can tell it', async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { until } from '../bed/until.ts'
-import type { Place } from './probes.ts'
+import { type Place, tcp } from './probes.ts'
 
 /** Traffic that goes on while something else is done. Everything sent has to come back, in order. */
 export type Flow = {
@@ -48,8 +48,8 @@ export function pinging(from: Pick<Place, 'enter'>, target: string): Flow {
 }
 
 /** One TCP connection to an echo server, on which a hundred numbered lines a second go. */
-export function streaming(from: Place, address: string, port = 7): Flow {
-  const child = start(from, ['socat', '-', `TCP:${address}:${port}`])
+export function streaming(from: Pick<Place, 'enter'>, address: string, port = 7): Flow {
+  const child = start(from, ['socat', '-', tcp(address, port)])
   const seen = numbers(child, /^(\d+)$/)
   let sent = 0
   const timer = setInterval(() => child.stdin?.write(`${++sent}\n`), 10)

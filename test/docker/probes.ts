@@ -6,7 +6,8 @@ export type Place = {
   enter(...argv: string[]): string[]
 }
 
-const literal = (address: string) => (address.includes(':') ? `[${address}]` : address)
+/** An address as it stands before a port. */
+export const literal = (address: string) => (address.includes(':') ? `[${address}]` : address)
 
 /** socat's word for a TCP port. */
 export const tcp = (address: string, port: number) =>

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { load } from 'js-yaml'
 import { writeArchive, writeSleeper } from '../bed/archive.ts'
 import { engineRoot } from '../bed/engines.ts'
 import { imageTar } from '../bed/image.ts'
@@ -10,12 +9,12 @@ import { type Result, run } from '../bed/run.ts'
 import { until } from '../bed/until.ts'
 import { image as pause } from '../cni/containerd.ts'
 import { Control } from './control.ts'
-import { Machine } from './machine.ts'
+import { writeDnsImage } from './dns.ts'
+import { Machine, secondAddress } from './machine.ts'
+import { type ProxyMode, serveProxy } from './proxy.ts'
 import { serveNode } from './worker.ts'
 
 const project = resolve(import.meta.dirname, '../..')
-
-type Kustomization = { secretGenerator: { envs: string[] }[] }
 
 /** Image of pods: `serve` tells who asks, see test/bed/image.ts. */
 export const box = 'localhost/box:1'
@@ -25,7 +24,7 @@ export const places = { a: '10.77.1.1', b: '10.77.1.2', c: '10.77.2.3' } as cons
 export type NodeName = keyof typeof places
 export const nodeNames = Object.keys(places) as NodeName[]
 
-/** A Kubernetes of three nodes whose pods have their network from deploy/kubernetes. */
+/** A Kubernetes of three nodes whose pods have their network from deploy/kubernetes; nodes and services have both families. */
 export class Cluster {
   /** Is also the machine outside. */
   readonly router = ownName('kube-router')
@@ -34,10 +33,11 @@ export class Cluster {
   control!: Control
   readonly #key = randomBytes(32).toString('base64')
 
-  static async up(): Promise<Cluster> {
+  static async up(mode: ProxyMode): Promise<Cluster> {
     const cluster = new Cluster()
     try {
       await cluster.#boot()
+      await cluster.proxy(mode)
       return cluster
     } catch (error) {
       await cluster.dispose()
@@ -52,7 +52,7 @@ export class Cluster {
 
   /** Arguments that put a command into a pod. */
   enter(pod: string, ...argv: string[]): string[] {
-    return this.control.machine.holder.enter(...this.control.kubectl('exec', pod, '--', ...argv))
+    return this.control.machine.holder.enter(...this.control.kubectl('exec', '-i', pod, '--', ...argv))
   }
 
   attemptKubectl(...args: string[]): Promise<Result> {
@@ -70,16 +70,15 @@ export class Cluster {
     return JSON.parse(await this.kubectl('get', '-o', 'json', ...args)) as T
   }
 
-  /** Installs tsnet as docs/kubernetes.md says, or changes it; `ipam` goes into its configuration. Returns when it is on every node. */
-  async installTsnet(ipam?: object): Promise<void> {
+  /** Installs tsnet as docs/kubernetes.md says, or changes it; `more` goes into its configuration. Returns when it is on every node. */
+  async installTsnet(more: object = {}): Promise<void> {
     const folder = join(this.control.machine.folder, 'deploy')
     await cp(join(project, 'deploy/kubernetes'), folder, { recursive: true })
     const conflist = JSON.parse(await readFile(join(folder, 'cni.conflist'), 'utf8'))
-    if (ipam) conflist.plugins[0].ipam = ipam
+    Object.assign(conflist.plugins[0], more)
     await writeFile(join(folder, 'cni.conflist'), JSON.stringify(conflist))
     const settings = `TSNET_KEY=${this.#key}\nTSNET_JOIN=${places.a},${places.c}\n`
     await writeFile(join(folder, 'tsnet.env'), settings)
-    await this.#age(join(folder, 'kustomization.yaml'))
     await this.kubectl('apply', '-k', folder)
     await this.rolledOut()
     for (const name of nodeNames)
@@ -93,6 +92,11 @@ export class Cluster {
   /** Returns when each node has the newest tsnetd. */
   async rolledOut(): Promise<void> {
     await this.kubectl('rollout', 'status', '-n', 'kube-system', 'daemonset/tsnet', '--timeout=140s')
+  }
+
+  /** Has kube-proxy in this mode on every node. */
+  async proxy(mode: ProxyMode): Promise<void> {
+    await Promise.all(nodeNames.map(name => serveProxy(this.nodes[name], this.control, mode)))
   }
 
   /** Runs a program beyond the nodes. */
@@ -116,20 +120,15 @@ export class Cluster {
 
   async #wire(): Promise<void> {
     await addNamespace(this.router)
-    await inNamespace(this.router, 'sysctl', '-qw', 'net.ipv4.ip_forward=1')
+    await inNamespace(this.router, 'sysctl', '-qw', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1')
     for (const subnet of ['1', '2']) {
       const ip = (...args: string[]) => inNamespace(this.router, 'ip', ...args)
       await ip('link', 'add', `br${subnet}`, 'type', 'bridge', 'forward_delay', '0')
-      await ip('address', 'add', `10.77.${subnet}.254/24`, 'dev', `br${subnet}`)
+      const address = `10.77.${subnet}.254`
+      await ip('address', 'add', `${address}/24`, 'dev', `br${subnet}`)
+      await ip('address', 'add', `${secondAddress(address)}/64`, 'dev', `br${subnet}`, 'nodad')
       await ip('link', 'set', `br${subnet}`, 'up')
     }
-  }
-
-  /** kubectl 1.20 knows one file of settings, by an older word. */
-  async #age(kustomization: string): Promise<void> {
-    const { secretGenerator, ...rest } = load(await readFile(kustomization, 'utf8')) as Kustomization
-    const older = secretGenerator.map(({ envs: [env], ...each }) => ({ ...each, env }))
-    await writeFile(kustomization, JSON.stringify({ ...rest, secretGenerator: older }))
   }
 
   async #archives(): Promise<string[]> {
@@ -139,6 +138,7 @@ export class Cluster {
     const layer = await imageTar(await engineRoot('20.10'))
     await writeArchive({ name: box, layer, command: ['serve'] }, path('box'))
     await writeSleeper(pause, path('pause'))
-    return [path('box'), path('pause'), join(project, 'dist/tsnet-image.tar')]
+    await writeDnsImage(path('dns'))
+    return [path('box'), path('pause'), path('dns'), join(project, 'dist/tsnet-image.tar')]
   }
 }

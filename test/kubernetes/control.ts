@@ -7,7 +7,9 @@ import type { Machine } from './machine.ts'
 
 /** Addresses of pods, and of services. */
 export const PODS = '10.93.0.0/16'
+export const PODS6 = 'fd00:93::/48'
 export const SERVICES = '10.96.0.0/16'
+export const SERVICES6 = 'fd00:96::/112'
 
 /** Who a program says it is to the API server: user and groups. */
 const admin = { user: 'admin', groups: ['system:masters'] }
@@ -72,7 +74,7 @@ export class Control {
   }
 
   async #serve(): Promise<void> {
-    const etcd = await unpacked('etcd-server')
+    const etcd = await unpacked('etcd-server', 'trixie')
     await run(['cp', join(etcd, 'usr/bin/etcd'), this.machine.path('/opt/etcd')])
     await this.machine.serve({ argv: ['/opt/etcd', '--data-dir=/var/lib/etcd'], ready: this.#opens(2379) })
     await this.machine.serve({ argv: ['kube-apiserver', ...this.#apiserver()], ready: this.#answers })
@@ -93,7 +95,7 @@ export class Control {
       '--service-account-issuer=https://kubernetes.default.svc',
       `--service-account-key-file=${this.#path('server.key')}`,
       `--service-account-signing-key-file=${this.#path('server.key')}`,
-      `--service-cluster-ip-range=${SERVICES}`,
+      `--service-cluster-ip-range=${SERVICES},${SERVICES6}`,
       '--authorization-mode=Node,RBAC',
       '--allow-privileged=true',
       '--kubelet-preferred-address-types=InternalIP',
@@ -105,7 +107,8 @@ export class Control {
       `--service-account-private-key-file=${this.#path('server.key')}`,
       `--root-ca-file=${this.#path('server.crt')}`,
       '--allocate-node-cidrs=true',
-      `--cluster-cidr=${PODS}`,
+      `--cluster-cidr=${PODS},${PODS6}`,
+      `--service-cluster-ip-range=${SERVICES},${SERVICES6}`,
     ]
   }
 

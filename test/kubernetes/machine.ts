@@ -12,6 +12,12 @@ import { binaries } from './build.ts'
 /** What a machine's process is: `argv[0]` is its name. */
 export type Process = { argv: string[]; ready: () => Promise<boolean> }
 
+/** The IPv6 address of a machine that has an IPv4 address. */
+export function secondAddress(address: string): string {
+  const [, , subnet, last] = address.split('.')
+  return `fd77:0:0:${subnet}::${Number(last).toString(16)}`
+}
+
 /** A machine of a cluster: network, mounts and processes of its own, on a wire. */
 export class Machine {
   readonly name: string
@@ -74,6 +80,17 @@ export class Machine {
     await daemon.start(this.holder)
   }
 
+  /** Whether what listens at a port of the machine itself says that it is well. */
+  answers = (port: number) => async (): Promise<boolean> => {
+    const script = `exec 3<>/dev/tcp/127.0.0.1/${port} && printf 'GET /healthz HTTP/1.0\\r\\n\\r\\n' >&3 && grep -q ' 200 ' <&3`
+    return (await this.attempt(['bash', '-c', script], { deadline: 5_000 })).code === 0
+  }
+
+  /** Ends a program that was started. */
+  async stop(program: string): Promise<void> {
+    await this.daemons.get(program)?.stop()
+  }
+
   /** Removes it and all it left, but its logs when `TS_TEST_KEEP` is set. */
   async dispose(): Promise<void> {
     this.holder?.kill()
@@ -122,10 +139,13 @@ export class Machine {
   async #connect(router: string): Promise<void> {
     const [, , subnet = '', last = ''] = this.address.split('.')
     const mac = `02:77:00:00:0${subnet}:${Number(last).toString(16).padStart(2, '0')}`
-    await plug(router, this.namespace, `to-${this.name}`, mac, [`${this.address}/24`], `br${subnet}`)
-    await this.run('ip', 'route', 'add', 'default', 'via', this.address.replace(/\d+$/, '254'))
+    const addresses = [`${this.address}/24`, `${secondAddress(this.address)}/64`]
+    await plug(router, this.namespace, `to-${this.name}`, mac, addresses, `br${subnet}`)
+    const gateway = this.address.replace(/\d+$/, '254')
+    for (const via of [gateway, secondAddress(gateway)])
+      await this.run('ip', 'route', 'add', 'default', 'via', via)
     // As kubeadm asks for; where tsnetd has to turn it on, it closes the host for others, as Docker does.
-    await this.run('sysctl', '-qw', 'net.ipv4.ip_forward=1')
+    await this.run('sysctl', '-qw', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1')
   }
 }
 

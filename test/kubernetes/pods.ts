@@ -1,5 +1,5 @@
 import { until } from '../bed/until.ts'
-import { plainAddress } from '../docker/probes.ts'
+import { literal, plainAddress } from '../docker/probes.ts'
 import { box, type Cluster, type NodeName } from './cluster.ts'
 
 type Container = {
@@ -13,15 +13,16 @@ export type PodSpec = {
   name: string
   node?: NodeName
   labels?: Record<string, string>
+  annotations?: Record<string, string>
   hostNetwork?: boolean
   container?: Partial<Container>
 }
 
 /** A pod that answers on 80 by HTTP, with who asks. */
-export const pod = ({ name, node, labels = {}, hostNetwork = false, container = {} }: PodSpec) => ({
+export const pod = ({ name, node, labels, annotations, hostNetwork = false, container }: PodSpec) => ({
   apiVersion: 'v1',
   kind: 'Pod',
-  metadata: { name, labels: { name, ...labels } },
+  metadata: { name, labels: { name, ...labels }, ...(annotations && { annotations }) },
   spec: {
     ...(node && { nodeName: node }),
     hostNetwork,
@@ -44,6 +45,7 @@ type Status = {
   spec: { nodeName?: string }
   status: {
     podIP?: string
+    podIPs?: { ip: string }[]
     phase?: string
     conditions?: { type: string; status: string }[]
     containerStatuses?: { restartCount: number }[]
@@ -74,6 +76,10 @@ export async function ready(cluster: Cluster, name: string): Promise<string> {
   )
 }
 
+/** All addresses of a pod that is ready. */
+export const addressesOf = async (cluster: Cluster, name: string): Promise<string[]> =>
+  ((await statusOf(cluster, name)).status.podIPs ?? []).map(({ ip }) => ip)
+
 export const inPod = (cluster: Cluster, name: string, ...argv: string[]): Promise<string> =>
   cluster.kubectl('exec', name, '--', ...argv)
 
@@ -89,7 +95,7 @@ const request = String.raw`printf "GET /cgi-bin/who HTTP/1.0\r\n\r\n"`
 
 /** Asks from inside a pod. */
 export async function askFrom(cluster: Cluster, name: string, address: string, port = 80): Promise<Answer> {
-  const script = `${request} | socat -t 3 - TCP:${address}:${port},connect-timeout=3 | tail -n 1`
+  const script = `${request} | socat -t 3 - TCP:${literal(address)}:${port},connect-timeout=3 | tail -n 1`
   return answerOf(await inPod(cluster, name, 'sh', '-c', script))
 }
 
@@ -99,8 +105,10 @@ export async function tellFrom(
   name: string,
   address: string,
   port: number,
+  from?: number,
 ): Promise<Answer> {
-  const script = `echo question | timeout 3 socat -t 2 - UDP:${address}:${port}`
+  const source = from === undefined ? '' : `,sourceport=${from}`
+  const script = `echo question | timeout 3 socat -t 2 - UDP:${literal(address)}:${port}${source}`
   return answerOf(await inPod(cluster, name, 'sh', '-c', script))
 }
 

@@ -1,12 +1,12 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { image as pause } from '../cni/containerd.ts'
-import { type Control, kubelet, PODS, proxy } from './control.ts'
-import { install, type Machine } from './machine.ts'
+import { type Control, kubelet } from './control.ts'
+import { install, type Machine, secondAddress } from './machine.ts'
 
 const containerd = '/run/containerd/containerd.sock'
 
-/** Makes a machine a node of a cluster: containerd, kubelet, kube-proxy. `archives` are images that it has. */
+/** Makes a machine a node of a cluster: containerd, kubelet. `archives` are images that it has. */
 export async function serveNode(
   machine: Machine,
   control: Control,
@@ -16,20 +16,6 @@ export async function serveNode(
   await install('/usr/lib/cni/loopback', machine, '/opt/cni/bin/loopback')
   await serveContainerd(machine, archives)
   await serveKubelet(machine, control)
-  await machine.serve({
-    argv: [
-      'kube-proxy',
-      `--kubeconfig=${control.pathOf(proxy)}`,
-      `--hostname-override=${machine.name}`,
-      `--cluster-cidr=${PODS}`,
-      '--proxy-mode=iptables',
-      // Limits of connection tracking are the whole machine's.
-      '--conntrack-max-per-core=0',
-      '--conntrack-tcp-timeout-established=0',
-      '--conntrack-tcp-timeout-close-wait=0',
-    ],
-    ready: answers(machine, 'http://127.0.0.1:10256/healthz'),
-  })
 }
 
 async function serveContainerd(machine: Machine, archives: readonly string[]): Promise<void> {
@@ -58,17 +44,16 @@ async function serveKubelet(machine: Machine, control: Control): Promise<void> {
       `--config=${config}`,
       `--kubeconfig=${control.pathOf(kubelet(machine.name))}`,
       `--hostname-override=${machine.name}`,
-      `--node-ip=${machine.address}`,
-      '--container-runtime=remote',
-      `--container-runtime-endpoint=unix://${containerd}`,
+      `--node-ip=${machine.address},${secondAddress(machine.address)}`,
     ],
-    ready: answers(machine, 'http://127.0.0.1:10248/healthz'),
+    ready: machine.answers(10248),
   })
 }
 
 const kubeletConfig = ({ namespace }: Machine) => ({
   apiVersion: 'kubelet.config.k8s.io/v1beta1',
   kind: 'KubeletConfiguration',
+  containerRuntimeEndpoint: `unix://${containerd}`,
   authentication: { anonymous: { enabled: true }, webhook: { enabled: false } },
   authorization: { mode: 'AlwaysAllow' },
   cgroupDriver: 'cgroupfs',
@@ -80,9 +65,3 @@ const kubeletConfig = ({ namespace }: Machine) => ({
   clusterDNS: ['10.96.0.10'],
   clusterDomain: 'cluster.local',
 })
-
-const answers = (machine: Machine, url: string) => async () => {
-  const [, host, port, path] = /^http:\/\/([\d.]+):(\d+)(.*)$/.exec(url) ?? []
-  const script = `exec 3<>/dev/tcp/${host}/${port} && printf 'GET ${path} HTTP/1.0\\r\\n\\r\\n' >&3 && grep -q ' 200 ' <&3`
-  return (await machine.attempt(['bash', '-c', script], { deadline: 5_000 })).code === 0
-}

@@ -100,6 +100,11 @@ const cases: Record<string, nl.Request<unknown>> = {
     cidr: 'fd00:9::1/64',
     flags: nl.IFA_F.NODAD | nl.IFA_F.NOPREFIXROUTE,
   }),
+  'ip address add fd00:9::2/64 dev br0 preferred_lft 0': nl.newAddress({
+    index: 2,
+    cidr: 'fd00:9::2/64',
+    preferred: 0,
+  }),
   'ip address add 10.9.0.1/24 dev br0': nl.newAddress({ index: 2, cidr: '10.9.0.1/24' }),
   'ip address del 10.9.0.1/24 dev br0': nl.delAddress({ index: 2, cidr: '10.9.0.1/24' }),
   'ip route add 10.10.0.0/16 via 10.9.0.2 dev br0 metric 50': nl.newRoute({
