@@ -52,7 +52,7 @@ function networkRows(network: Network, self: Underlay | undefined): Wanted[] {
 
 /**
  * What comes in through the tunnel may go back by the nodes' own link. A pod that is told of another node as the shorter way would send
- * past its own node, and the telling uses up what the kernel lets a pod have of other ICMP errors.
+ * past its own node.
  */
 function hostRows({ ipv4 }: Network, bridge: string): Row[] {
   const set = (link: string, key: string, value: string): Row => ({
