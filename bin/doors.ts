@@ -41,7 +41,8 @@ export async function openDoors(parts: Parts): Promise<{ close(): Promise<void> 
   const greet = (addresses: readonly string[]) => membership.cluster?.greet(addresses) ?? false
   const nodes = new SwarmNodes({ socket, greet, log })
   const spool = join(dirname(settings.api), 'spool')
-  const pods = await openPods({ spool, engine, ipam, shares: membership.wanted, log })
+  const here = { spool, conf: settings['cni-conf'], engine, ipam, store: host.settler.store }
+  const pods = await openPods({ ...here, shares: membership.wanted, log })
 
   const counted = (methods: MethodTable) => metrics?.measured(methods) ?? methods
   const asked = noticed(counted(pods.methods), () => memory.touch())

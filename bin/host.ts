@@ -14,6 +14,7 @@ import { telling } from './cluster/own.ts'
 import { Leases } from './dhcp.ts'
 import { Doorbell } from './doorbell.ts'
 import { openPodCidrs } from './kubernetes/index.ts'
+import type { PodCidrs } from './kubernetes/pod-cidrs.ts'
 import { machineId } from './machine.ts'
 import type { Membership } from './membership.ts'
 import type { Metrics } from './metrics.ts'
@@ -30,6 +31,7 @@ export type Host = {
   settler: Settler
   engine: Engine
   ipam: Ipam
+  podCidrs: PodCidrs
   close(): Promise<void>
 }
 
@@ -74,7 +76,7 @@ export async function openHost({ settings, membership, log, metrics }: Parts): P
     isNamespace: async path => isNamespace(path),
   })
   const leases = dhcp === 'on' ? new Leases(settler.store, log) : undefined
-  const podCidrs = openPodCidrs(settings.node, settler.store, log)
+  const podCidrs = openPodCidrs(settings.node, settler.store, () => membership.cluster?.divide(), log)
   const ipam = new Ipam({
     store: settler.store,
     dhcp: leases,
@@ -94,7 +96,7 @@ export async function openHost({ settings, membership, log, metrics }: Parts): P
     await kernel.close()
     await store.close()
   }
-  return { store, complaint: disk.complaint, peers, kernel, settler, engine, ipam, close }
+  return { store, complaint: disk.complaint, peers, kernel, settler, engine, ipam, podCidrs, close }
 }
 
 /** Puts back what others change, until it is stopped. */

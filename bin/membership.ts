@@ -73,7 +73,7 @@ export class Membership {
   /** Joins the others, once the host has settled alone. */
   async join(host: Host): Promise<void> {
     if (!this.wanted) return
-    const { store, peers, engine, settler } = host
+    const { store, peers, engine, settler, podCidrs } = host
     const log = this.#log
     const unsettled = (err: unknown) => log.error({ err }, 'what other hosts told is not in the kernel yet')
     const mirror = this.#mirrored(store)
@@ -81,6 +81,7 @@ export class Membership {
     const parts = {
       store,
       peers,
+      divided: () => podCidrs.pools(),
       networks: mirror,
       ...(this.#names && { names: this.#names }),
       spans,

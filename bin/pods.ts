@@ -1,12 +1,16 @@
 import { statfsSync, statSync } from 'node:fs'
+import type { Config } from '../cni/config.ts'
 import { Door } from '../cni/door.ts'
 import { cniMethods } from '../cni/methods.ts'
 import { ConfiguredNetworks } from '../cni/networks.ts'
 import { Spool } from '../cni/spool.ts'
 import type { Engine } from '../core/engine.ts'
+import type { Store } from '../core/faces.ts'
 import type { MethodTable } from '../core/methods.ts'
 import type { Log } from '../core/settle.ts'
 import type { Ipam } from '../ipam/ipam.ts'
+import { modes } from '../modes/index.ts'
+import { Conflists } from './conflists.ts'
 
 /** Milliseconds between two looks for what no runtime will take away. */
 const PERIOD = 30_000
@@ -16,8 +20,11 @@ const GRACE = 60_000
 export type Parts = {
   /** Folder of DELs that the shim put off. */
   spool: string
+  /** Where runtimes look for configurations. */
+  conf: string
   engine: Engine
   ipam: Ipam
+  store: Store
   /** Whether nodes share addresses. */
   shares: boolean
   log: Log
@@ -34,16 +41,30 @@ export type Pods = {
  * Containers of CNI runtimes. First it clears away what died while nobody looked, after a reboot everything: nothing is in the
  * making yet.
  */
-export async function openPods({ spool: folder, engine, ipam, shares, log }: Parts): Promise<Pods> {
+export async function openPods({
+  spool: folder,
+  conf,
+  engine,
+  ipam,
+  store,
+  shares,
+  log,
+}: Parts): Promise<Pods> {
   const networks = new ConfiguredNetworks(engine, ipam, shares)
   const door = new Door({ engine, book: ipam, networks, inodeOf, log })
   const spool = new Spool(folder, call => door.del(call), log)
+  const isWanted = (config: Config) => isWay(config, networks)
+  const conflists = new Conflists({ folder: conf, networks, isWanted, store, log })
   const sweep = async (first: boolean) => {
     const gone = await door.sweep(!first)
     const addresses = await ipam.reclaim(poolsOf(engine, ipam), first ? 0 : GRACE, Date.now(), 'cni')
     if (gone.length + addresses.length > 0) log.info({ gone, addresses }, 'dropped what died without a DEL')
   }
-  const look = () => spool.replay().then(() => sweep(false))
+  const look = async () => {
+    await spool.replay()
+    await sweep(false)
+    await conflists.look()
+  }
   const failed = (err: unknown) => log.error({ err }, 'looking for dead containers')
   let timer: NodeJS.Timeout | undefined
   await sweep(true)
@@ -52,9 +73,20 @@ export async function openPods({ spool: folder, engine, ipam, shares, log }: Par
     start: async () => {
       timer = setInterval(() => look().catch(failed), PERIOD).unref()
       await spool.replay()
+      await conflists.look()
     },
-    close: () => clearInterval(timer),
+    close: () => {
+      clearInterval(timer)
+      conflists.close()
+    },
   }
+}
+
+/** Whether nodes are the way to their pods in the network of a configuration: only then others' pods are reached from a node without any. */
+function isWay(config: Config, networks: ConfiguredNetworks): boolean {
+  if (config.network !== undefined) return false
+  const { mode = '' } = networks.spec(config).words
+  return modes[mode]?.elsewhere?.blocks !== undefined
 }
 
 /** Pools of networks that configurations made; our own records tell who has an address of them. */

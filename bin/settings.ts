@@ -67,6 +67,11 @@ export const settings = {
     fallback: '',
     meaning: "name of this host's Node in Kubernetes, for networks that go by its podCIDR",
   },
+  'cni-conf': {
+    env: 'TSNET_CNI_CONF',
+    fallback: '/etc/cni/net.d',
+    meaning: "folder of CNI's configurations: networks of nodes are there with them; absent is fine",
+  },
   metrics: {
     env: 'TSNET_METRICS',
     fallback: '',

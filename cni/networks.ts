@@ -51,6 +51,16 @@ export class ConfiguredNetworks {
     return this.#engine.network(spec.id) as Network
   }
 
+  /** Takes away the network that was made for a configuration, unless containers are on it. Tells whether it is gone. */
+  async drop(name: string): Promise<boolean> {
+    const id = networkId(name)
+    return this.#turns.take('make', async () => {
+      if (this.#users(id) > 0) return false
+      await this.#unmake(id)
+      return true
+    })
+  }
+
   /** Pool of an address of this network; undefined when another driver gives them. */
   poolOf({ conflist, ipv4, ipv6 }: Network, v6: boolean): string | undefined {
     const [subnet] = v6 ? ipv6 : ipv4
@@ -145,19 +155,27 @@ export class ConfiguredNetworks {
 
   /** The configuration was changed: the network is made anew unless containers are on it. */
   async #remake(spec: NetworkSpec, config: Config): Promise<void> {
-    const users = this.#engine.attachments().filter(each => each.network === spec.id)
-    if (users.length > 0)
+    const users = this.#users(spec.id)
+    if (users > 0)
       throw new CniError(
         CODE.config,
-        `network ${spec.conflist} was made with another configuration, and ${users.length} containers use it: remove them or give it another name`,
+        `network ${spec.conflist} was made with another configuration, and ${users} containers use it: remove them or give it another name`,
       )
-    const known = this.#engine.network(spec.id)
-    await this.#engine.deleteNetwork(spec.id)
-    for (const { pool } of [...(known?.ipv4 ?? []), ...(known?.ipv6 ?? [])]) {
-      const id = this.#book.findPool('cni', pool)
-      if (id !== undefined) await this.#book.releasePool(id)
-    }
+    await this.#unmake(spec.id)
     await this.#make(spec, config)
+  }
+
+  #users(id: string): number {
+    return this.#engine.attachments().filter(each => each.network === id).length
+  }
+
+  async #unmake(id: string): Promise<void> {
+    const known = this.#engine.network(id)
+    await this.#engine.deleteNetwork(id)
+    for (const { pool } of [...(known?.ipv4 ?? []), ...(known?.ipv6 ?? [])]) {
+      const held = this.#book.findPool('cni', pool)
+      if (held !== undefined) await this.#book.releasePool(held)
+    }
   }
 }
 

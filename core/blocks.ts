@@ -4,24 +4,30 @@ import { contains, extend } from './addresses.ts'
 /** Blocks of one pool that other hosts give addresses of: prefixes in CIDR form that don't overlap, and the hosts' tunnel end points. */
 export class Blocks {
   readonly vteps: ReadonlyMap<string, string>
-  readonly #all = new BlockList()
-  readonly #by = new Map<string, BlockList>()
+  /** By tunnel end point, and of all under an empty name. Made when asked for: hosts that come one after the other are a pool's blocks anew each time. */
+  #lists: ReadonlyMap<string, BlockList> | undefined
 
   constructor(vteps: ReadonlyMap<string, string>) {
     this.vteps = vteps
-    for (const [prefix, vtep] of vteps) {
-      const own = this.#by.get(vtep) ?? new BlockList()
-      this.#by.set(vtep, own)
-      extend(own, prefix)
-      extend(this.#all, prefix)
-    }
   }
 
   /** Whether an address lies in a block of the host behind `vtep`, or in any. */
-  covers(address: string, vtep?: string): boolean {
-    const list = vtep === undefined ? this.#all : this.#by.get(vtep)
+  covers(address: string, vtep = ''): boolean {
+    this.#lists ??= listsOf(this.vteps)
+    const list = this.#lists.get(vtep)
     return list !== undefined && contains(list, address)
   }
+}
+
+function listsOf(vteps: ReadonlyMap<string, string>): Map<string, BlockList> {
+  const lists = new Map([['', new BlockList()]])
+  for (const [prefix, vtep] of vteps)
+    for (const name of ['', vtep]) {
+      const list = lists.get(name) ?? new BlockList()
+      lists.set(name, list)
+      extend(list, prefix)
+    }
+  return lists
 }
 
 /** Prefixes that one of the two doesn't have, or has elsewhere. */

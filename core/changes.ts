@@ -1,5 +1,5 @@
-import { nothing, ofEndpoint, plain, type Touch, type View } from './desired.ts'
-import { placeOf } from './elsewhere.ts'
+import { nothing, ofEndpoint, ofRemoved, type Touch, type View } from './desired.ts'
+import { placeOf, sharedKey } from './elsewhere.ts'
 import type { StepError } from './errors.ts'
 import type { Place } from './faces.ts'
 import type { Change, Endpoint, Network } from './records.ts'
@@ -35,7 +35,21 @@ export class Changes {
    * kernel still holds is tried again, and what a power cut keeps in the records Docker's own list takes away.
    */
   forget(changes: readonly Change[]): void {
-    this.carryOut(changes).catch(error => this.#log.error({ err: error }, 'what was removed is still there'))
+    const isUnsure = changes.some(change => this.#isUnsure(change))
+    this.carryOut(changes)
+      .then(() => (isUnsure ? this.#settler.settle('everything') : undefined))
+      .catch(error => this.#log.error({ err: error }, 'what was removed is still there'))
+  }
+
+  /** Of a network whose peers aren't known yet nobody can tell which ways in the kernel were its own: all are looked at. */
+  #isUnsure({ table, id }: Change): boolean {
+    const { records, modes, peers } = this.#view
+    const network = table === 'network' ? records.networks.get(id) : undefined
+    return (
+      network !== undefined &&
+      modes[network.mode]?.elsewhere?.blocks !== undefined &&
+      !peers.complete(sharedKey(network))
+    )
   }
 
   /**
@@ -80,8 +94,8 @@ export class Changes {
     const network = change.table === 'network' && this.#view.records.networks.get(change.id)
     const endpoint = change.table === 'endpoint' && this.#view.records.endpoints.get(change.id)
     // Without looking whether the network is in use here: it may have been until a moment ago.
-    const wanted = network ? plain(this.#view, network) : endpoint ? ofEndpoint(this.#view, endpoint) : []
-    return wanted.map(each => each.row)
+    if (network) return ofRemoved(this.#view, network)
+    return endpoint ? ofEndpoint(this.#view, endpoint).map(each => each.row) : []
   }
 
   /** The endpoint that a change is about, as it is to be or as it was. */

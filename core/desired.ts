@@ -74,6 +74,14 @@ export function plain({ modes, peers }: View, network: Network): Wanted[] {
   return modes[network.mode]?.network(network, peers.self) ?? []
 }
 
+/** Rows that have to be taken away with a network; what hangs on its links goes with them. */
+export function ofRemoved(view: View, network: Network): Row[] {
+  const rows = plain(view, network).map(each => each.row)
+  if (!view.modes[network.mode]?.elsewhere?.blocks) return rows
+  const links = new Set(rows.flatMap(row => (row.kind === 'link' ? row.name : [])))
+  return [...rows, ...ofElsewhere(view, network).filter(row => row.kind === 'route' && !links.has(row.link))]
+}
+
 export function ofEndpoint(view: View, endpoint: Endpoint): Wanted[] {
   const { records, modes, peers } = view
   const network = records.networks.get(endpoint.network)

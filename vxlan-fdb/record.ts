@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import type { Sum } from './codec.ts'
 
 /** What a record is about. Numbers are on the wire; those the table doesn't know itself are carried all the same. */
-export const kinds = { host: 1, network: 2, block: 3, endpoint: 4, name: 5, fence: 6 } as const
+export const kinds = { host: 1, network: 2, block: 3, endpoint: 4, name: 5, fence: 6, prefix: 7 } as const
 
 /** What one writer says under one key; no value takes it back. */
 export type Entry = {

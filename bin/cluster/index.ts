@@ -31,13 +31,15 @@ import { isSeal, seal } from './deeds.ts'
 import { Forgetting } from './forgetting.ts'
 import { Keys, ringOf, writeRing } from './keys.ts'
 import { Memory } from './memory.ts'
-import { type Moves, takeOver, takeOverBlocks } from './others.ts'
+import { type Moves, takeOver } from './others.ts'
 import { type Elsewhere, endpointsElsewhere, membersOf } from './overview.ts'
 import { Own } from './own.ts'
 import { Pools } from './pools.ts'
 import { Post } from './post.ts'
+import { type Divided, Prefixes } from './prefixes.ts'
 import { Reunion } from './reunion.ts'
 import type { ClusterSettings } from './settings.ts'
+import { Ways } from './ways.ts'
 import { witness } from './witness.ts'
 
 export type ClusterParts = {
@@ -50,6 +52,8 @@ export type ClusterParts = {
   run: string
   /** Hears what moved, for the kernel. */
   moved: (moves: Moves) => void
+  /** Pools that somebody else divides among the hosts, as they are now. */
+  divided?: () => Divided[]
   /** What this host says of networks; hears what others do. */
   networks?: Sayings
   /** What this host says of names; hears what all do, this host included. */
@@ -85,6 +89,8 @@ export class Cluster {
   readonly #memory: Memory
   readonly #own: Own
   readonly #pools: Pools
+  readonly #prefixes: Prefixes
+  readonly #ways: Ways
   readonly #forgetting: Forgetting
   readonly #reunion: Reunion
   readonly #post: Post
@@ -104,7 +110,7 @@ export class Cluster {
       this.#keep(`fence ${origin}`, by === undefined ? fence : `${fence} ${by}`)
       this.#forgetting.counts(output)
       this.#pools.meet()
-      this.#moveBlocks(this.#pools.pools())
+      this.#ways.moveAll()
     },
     defied: output => {
       this.#keep('fence', output.fence)
@@ -125,6 +131,8 @@ export class Cluster {
     this.#memory = memory
     this.#own = new Own(parts.store, parts.spans)
     this.#pools = this.#makePools()
+    this.#prefixes = this.#makePrefixes()
+    this.#ways = this.#makeWays()
     this.#forgetting = this.#makeForgetting()
     const isForgotten = (host: string) => this.#forgetting.isForgotten(host)
     this.#reunion = new Reunion({ table, peers: parts.peers, isForgotten, heard: parts.heard })
@@ -151,7 +159,7 @@ export class Cluster {
         void memory.set('incarnation', incarnation).catch(err => log.error({ err }, 'not kept')),
     })
     let cluster: Cluster | undefined
-    const rank = ranking((...where) => (cluster ? cluster.#pools.owns(...where) : false))
+    const rank = ranking((...where) => (cluster ? cluster.#ways.owns(...where) : false))
     const table = new Table({ ...usual, origin, signer, certifies: selfCertified, rank }, memory.table())
     cluster = new Cluster(parts, agent, table, memory)
     await cluster.#begin(memory.number('fence'))
@@ -162,7 +170,15 @@ export class Cluster {
   tell(changes: readonly RecordChange[]): void {
     const entries = this.#own.of(changes)
     this.write(entries)
-    if (changes.some(({ table }) => table === 'network')) this.#pools.refresh()
+    if (changes.every(({ table }) => table !== 'network')) return
+    this.#pools.refresh()
+    this.divide()
+  }
+
+  /** What this host was given of a pool by somebody else may be something else now. */
+  divide(): void {
+    this.#prefixes.refresh()
+    this.#ways.move(this.#prefixes.pools())
   }
 
   /** Says this, too, in this life. */
@@ -258,6 +274,7 @@ export class Cluster {
       this.#host(),
       // Before those who have addresses of them, so that nobody makes a way to each.
       ...this.#pools.entries(),
+      ...this.#prefixes.entries(),
       ...this.#own.all(),
       ...this.#forgetting.entries(),
       ...(this.#parts.networks?.entries() ?? []),
@@ -293,13 +310,44 @@ export class Cluster {
         isSigned: (...what) => isSeal(signer, ...what),
       },
       ranked: (network, pool) => {
-        if (this.#table.conflicts.size > 0) this.#feed({ type: 'ranked', network })
-        this.#moveBlocks([{ network, pool }])
+        this.#ways.move([{ network, pool }])
       },
       witness: witness(join(this.#parts.run, `blocks-${this.#table.origin}.json`)),
       nameOf: host => this.#nameOf(host),
       patience: PATIENCE,
       log,
+    })
+  }
+
+  #makePrefixes(): Prefixes {
+    const { divided = () => [], peers, log } = this.#parts
+    const { members, origin } = this.#table
+    const veterans = new Set(this.#memory.under('pin').map(([host]) => host))
+    return new Prefixes({
+      self: origin,
+      own: divided,
+      isThere: host => members.get(host)?.alive ?? false,
+      isVeteran: host => veterans.has(host),
+      isSettled: () => peers.heard(),
+      write: entries => this.#feed({ type: 'write', entries }),
+      held: this.#memory.under('prefix'),
+      keep: (contested, host) => this.#keep(`prefix ${contested}`, host),
+      nameOf: host => this.#nameOf(host),
+      log,
+    })
+  }
+
+  #makeWays(): Ways {
+    const { peers, moved } = this.#parts
+    return new Ways({
+      pools: this.#pools,
+      prefixes: this.#prefixes,
+      table: this.#table,
+      peers,
+      moved,
+      ranked: network => {
+        if (this.#table.conflicts.size > 0) this.#feed({ type: 'ranked', network })
+      },
     })
   }
 
@@ -354,7 +402,10 @@ export class Cluster {
     return new Post({
       agent: this.#agent,
       origin: this.#table.origin,
-      feed: input => this.#feed(input),
+      feed: input => {
+        this.#feed(input)
+        if (input.type === 'member') this.#ways.move(this.#prefixes.met())
+      },
       other: payload => this.keys.heard(payload),
       met: () => this.#pools.meet(),
       log: this.#parts.log,
@@ -402,18 +453,10 @@ export class Cluster {
     const hosts = changes.some(({ kind }) => kind === kinds.host)
     if (hosts) this.#pools.meet()
     this.#pools.hear(changes)
-    if (hosts) this.#moveBlocks(this.#pools.pools())
+    this.#ways.move(this.#prefixes.hear(changes))
+    if (hosts) this.#ways.moveAll()
     this.#parts.names?.hear(changes)
     this.#parts.networks?.hear(changes.filter(({ origin }) => origin !== this.#table.origin))
-  }
-
-  #moveBlocks(pools: { network: string; pool: string }[]): void {
-    const { peers, moved } = this.#parts
-    const places = pools.flatMap(each => {
-      const owners = this.#pools.elsewhere(each.network, each.pool)
-      return takeOverBlocks(this.#table, peers, each, owners) ?? []
-    })
-    if (places.length > 0) moved({ places, members: [] })
   }
 
   /** Somebody's table was equal to ours, so nothing that others know is unknown here. */

@@ -7,9 +7,9 @@ import { PodCidrs, type PodCidrsParts } from './pod-cidrs.ts'
 const PATIENCE = 10_000
 const AGAIN = 2_000
 
-/** The podCIDRs of the Node of this name, by the API server that a pod is told of. */
-export function openPodCidrs(node: string, store: Store, log: Log): PodCidrs {
+/** The podCIDRs of the Node of this name, by the API server that a pod is told of. `told` hears that they are others. */
+export function openPodCidrs(node: string, store: Store, told: () => void, log: Log): PodCidrs {
   const watch: PodCidrsParts['watch'] = async (heard, signal) =>
     watchNode(fromPod(process.env), node, heard, signal)
-  return new PodCidrs({ node, store, watch, patience: PATIENCE, again: AGAIN, log })
+  return new PodCidrs({ node, store, watch, patience: PATIENCE, again: AGAIN, told, log })
 }

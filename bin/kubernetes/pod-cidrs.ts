@@ -1,11 +1,14 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { goesByPodCidr } from '../../cni/networks.ts'
+import { sharedKey } from '../../core/elsewhere.ts'
 import { Refused } from '../../core/errors.ts'
 import type { Store } from '../../core/faces.ts'
+import type { Network } from '../../core/records.ts'
 import type { Log } from '../../core/settle.ts'
 import type { Portion } from '../../ipam/portion.ts'
 import { contains, formatPrefix, type Prefix, parsePrefix } from '../../ipam/prefix.ts'
 import { Memory } from '../cluster/memory.ts'
+import type { Divided } from '../cluster/prefixes.ts'
 
 export type PodCidrsParts = {
   /** Name of this host's Node; empty where there is none. */
@@ -17,6 +20,8 @@ export type PodCidrsParts = {
   patience: number
   /** Milliseconds between two tries to reach the API server. */
   again: number
+  /** Hears that more, or less, is known. */
+  told?: () => void
   log: Log
 }
 
@@ -44,15 +49,20 @@ export class PodCidrs {
 
   /** What of a pool is this host's to give; undefined when its network doesn't go by podCIDRs. */
   portion(pool: string): Portion | undefined {
-    if (!this.#isAsked(pool)) return undefined
-    if (this.#parts.node !== '') this.#following ??= this.#follow()
+    if (!this.pools().some(each => each.pool === pool)) return undefined
     const whole = parsePrefix(pool, 'pool')
-    const all = () => this.#known.map(each => parsePrefix(each, 'podCIDR'))
     return {
-      blocks: () => all().filter(each => contains(whole, each)),
+      blocks: () => this.#within(whole),
       left: () => undefined,
       more: () => this.#more(whole),
     }
+  }
+
+  /** Pools of this host's networks that go by podCIDRs, and what of each is this host's. Whoever has such a network follows its Node. */
+  pools(): Divided[] {
+    const networks = [...this.#parts.store.records.networks.values()].filter(goesByPodCidr)
+    if (networks.length > 0 && this.#parts.node !== '') this.#following ??= this.#follow()
+    return networks.flatMap(network => poolsOf(network).map(pool => this.#divided(sharedKey(network), pool)))
   }
 
   /** Whoever waits is told no. */
@@ -60,11 +70,14 @@ export class PodCidrs {
     this.#end.abort()
   }
 
-  #isAsked(pool: string): boolean {
-    for (const network of this.#parts.store.records.networks.values())
-      if (goesByPodCidr(network) && [...network.ipv4, ...network.ipv6].some(each => each.pool === pool))
-        return true
-    return false
+  /** In the order that Kubernetes has them: it sets aside one of a family. */
+  #within(whole: Prefix): Prefix[] {
+    return this.#known.map(each => parsePrefix(each, 'podCIDR')).filter(each => contains(whole, each))
+  }
+
+  #divided(network: string, pool: string): Divided {
+    const [prefix] = this.#within(parsePrefix(pool, 'pool'))
+    return { network, pool, ...(prefix && { prefix: formatPrefix(prefix) }) }
   }
 
   async #follow(): Promise<void> {
@@ -88,6 +101,7 @@ export class PodCidrs {
     this.#memory
       .set(this.#id, podCidrs.join(' ') || undefined)
       .catch(err => log.error({ err }, 'the podCIDR was not kept'))
+    this.#parts.told?.()
     this.#news.resolve()
     this.#news = Promise.withResolvers()
   }
@@ -113,3 +127,5 @@ export class PodCidrs {
     return `node ${node} has no podCIDR: give kube-controller-manager --allocate-node-cidrs=true and --cluster-cidr=${pool}`
   }
 }
+
+const poolsOf = ({ ipv4, ipv6 }: Network) => [...ipv4, ...ipv6].map(({ pool }) => pool)

@@ -13,6 +13,7 @@ const silent = { debug() {}, info() {}, warn() {}, error() {} }
 class Bed {
   readonly store = memoryStore()
   watches = 0
+  told = 0
   #say: ((podCidrs: string[]) => void) | undefined
   #end = Promise.withResolvers<void>()
   podCidrs = this.#open()
@@ -61,7 +62,10 @@ class Bed {
       this.#end = Promise.withResolvers()
       return this.#end.promise
     }
-    return new PodCidrs({ node: 'b', store: this.store, watch, patience: 100, again: 1, log: silent })
+    const told = () => {
+      this.told++
+    }
+    return new PodCidrs({ node: 'b', store: this.store, watch, patience: 100, again: 1, told, log: silent })
   }
 }
 
@@ -89,6 +93,18 @@ describe('podCIDRs of this node', () => {
     assert.equal(bed.podCidrs.portion(POOL), undefined)
     assert.equal(bed.podCidrs.portion('10.94.0.0/16'), undefined)
     assert.equal(bed.watches, 0)
+  })
+
+  it('are told to others from the first network on, before any container', async () => {
+    assert.deepEqual(bed.podCidrs.pools(), [])
+    assert.equal(bed.watches, 0)
+    await bed.network()
+    assert.deepEqual(bed.podCidrs.pools(), [{ network: 'pods', pool: POOL }])
+    await bed.say('10.93.7.0/24', 'fd00:93::/64')
+    assert.deepEqual(bed.podCidrs.pools(), [{ network: 'pods', pool: POOL, prefix: '10.93.7.0/24' }])
+    await bed.say('10.244.7.0/24')
+    assert.deepEqual(bed.podCidrs.pools(), [{ network: 'pods', pool: POOL }])
+    assert.equal(bed.told, 2)
   })
 
   it('are known after a restart without an API server', async () => {

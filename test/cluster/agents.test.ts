@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { Cluster } from '../../bin/cluster/index.ts'
 import { ringOf, writeRing } from '../../bin/cluster/keys.ts'
 import { telling } from '../../bin/cluster/own.ts'
+import type { Divided } from '../../bin/cluster/prefixes.ts'
 import type { Store } from '../../core/faces.ts'
 import { PeerTable } from '../../core/peers.ts'
 import type { Endpoint } from '../../gossip/index.ts'
@@ -38,16 +39,26 @@ async function host(
   let cluster: Cluster | undefined
   const store = telling(disk, changes => cluster?.tell(changes))
   const settings = { bind, seeds, keys: [Buffer.alloc(32, 7)], vteps: [vtep], vxlanPort: 4789 }
-  const rest = { spans: (mode: string) => mode === 'overlay', run, moved() {}, heard() {}, log: quiet }
+  const given: Divided[] = []
+  const spans = (mode: string) => mode === 'overlay'
+  const rest = { spans, divided: () => given, run, moved() {}, heard() {}, log: quiet }
   const peers = new PeerTable({ ipv4: vtep, mtu: 1500, port: 4789, links: [] })
   cluster = await Cluster.open({ settings, store, peers, ...rest })
   const portion = (pool: string) => cluster.portion(pool)
   const ipam = new Ipam({ store, clock: Date.now, routes: async () => [], seed: '', portion })
   const again = () => host(bind, seeds, run, vtep, disk)
-  return { cluster, store, ipam, peers, again }
+  return { cluster, store, ipam, peers, given, again }
 }
 
-type Host = { cluster: Cluster; store: Store; ipam: Ipam; peers: PeerTable; again: () => Promise<Host> }
+type Host = {
+  cluster: Cluster
+  store: Store
+  ipam: Ipam
+  peers: PeerTable
+  /** What somebody else divides among hosts, and this one's part. */
+  given: Divided[]
+  again: () => Promise<Host>
+}
 
 async function start({ store, ipam }: Host, subnet = '10.90.0.0/16'): Promise<string> {
   const { id } = await ipam.requestPool({ space: 'local', pool: subnet, range: '', v6: false })
@@ -229,6 +240,53 @@ describe('a host that has the gossip key and lies', () => {
       await b.store.write([{ table: 'endpoint', id: 'taken' }])
       await until('it to be free', () => endOf(a, '10.91.0.7/24').every(end => end === '127.0.0.3'))
     })).timeout(60_000)
+})
+
+describe('hosts whose addresses somebody else divides', () => {
+  const POOL = '10.92.0.0/16'
+  const give = ({ given, cluster }: Host, prefix: string) => {
+    given.splice(0, 1, { network: 'shop', pool: POOL, prefix })
+    cluster.divide()
+  }
+  const ways = ({ peers }: Host) => Object.fromEntries(peers.blocks('shop', [POOL]))
+  const runs = ({ store }: Host, id: string, ipv4: string, mac: string) =>
+    store.write([
+      {
+        table: 'endpoint',
+        id,
+        value: { id, network: 'net', ipv4, mac, published: [], created: 0 } as never,
+      },
+    ])
+
+  it('know each other’s, believe nobody of another’s, and forget those of whom is forgotten', () =>
+    together(3, async ([a, b, rogue]) => {
+      if (!a || !b || !rogue) return
+      const options = { addresses: 'manual' }
+      const rest = { id: 'net', mode: 'overlay', internal: false, ipv6: [], shared: 'shop', created: 0 }
+      const value = { ...rest, options, ipv4: [{ pool: POOL, aux: {} }] }
+      for (const { store } of [a, b, rogue]) await store.write([{ table: 'network', id: 'net', value }])
+      give(a, '10.92.1.0/24')
+      give(rogue, '10.92.3.0/24')
+      await runs(rogue, 'early', '10.92.2.7/16', '02:00:00:00:00:01')
+      const endOf = (address: string) => a.peers.byAddress('shop', address)?.vtep
+      await until('it to be first', () => endOf('10.92.2.7') === '127.0.0.3')
+      give(b, '10.92.2.0/24')
+      await runs(b, 'late', '10.92.2.7/16', '02:00:00:00:00:02')
+      await until('whose the prefix is to be believed', () => endOf('10.92.2.7') === '127.0.0.2')
+      assert.deepEqual(ways(a), { '10.92.2.0/24': '127.0.0.2', '10.92.3.0/24': '127.0.0.3' })
+      give(rogue, '10.92.0.0/16')
+      await until('the lie to be heard', () => !('10.92.3.0/24' in ways(a)))
+      assert.deepEqual(ways(a), { '10.92.2.0/24': '127.0.0.2' })
+      give(rogue, '10.92.3.0/24')
+      await until('the truth to be heard', () => '10.92.3.0/24' in ways(a))
+      const lost = rogue.cluster.status().host
+      await rogue.cluster.close()
+      const state = () => a.cluster.members().find(({ host }) => host === lost)?.state
+      await until('it to be missed', () => state() === 'dead', { deadline: 60_000 })
+      assert.equal(ways(a)['10.92.3.0/24'], '127.0.0.3', 'its containers may well live')
+      a.cluster.forget(lost)
+      await until('no way to be left', () => !('10.92.3.0/24' in ways(a)))
+    })).timeout(120_000)
 })
 
 describe('two hosts that gossip', () => {

@@ -1,6 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { connect } from 'node:net'
 import { join, resolve } from 'node:path'
 import {
@@ -26,9 +35,11 @@ export class Node {
   readonly namespace: string
   readonly folder: string
   readonly env: Record<string, string>
-  readonly #settings: Record<string, string>
+  readonly settings: Record<string, string>
   readonly #sandboxes = new Set<string>()
   readonly #forget: () => void
+  /** What the daemon is started by, so that it finds another world. */
+  within: string[] = []
   #daemon: ChildProcess | undefined
   #count = 0
 
@@ -37,7 +48,7 @@ export class Node {
     this.namespace = ownName(`cni-${name}`)
     this.folder = ownFolder(`cni-${name}`)
     this.env = { TSNET_API: join(this.folder, 'run/tsnet.sock') }
-    this.#settings = settings
+    this.settings = settings
     this.#forget = onExit(() => this.#daemon?.kill('SIGKILL'))
   }
 
@@ -58,8 +69,8 @@ export class Node {
 
   async start(): Promise<void> {
     const log = openSync(join(this.folder, 'log'), 'a')
-    const argv = ['--pdeathsig=KILL', 'nsenter', `--net=${netnsPath(this.namespace)}`, join(dist, 'tsnetd')]
-    this.#daemon = spawn('setpriv', argv, {
+    const inside = ['nsenter', `--net=${netnsPath(this.namespace)}`, ...this.within, join(dist, 'tsnetd')]
+    this.#daemon = spawn('setpriv', ['--pdeathsig=KILL', ...inside], {
       stdio: ['ignore', log, log],
       env: {
         PATH: process.env.PATH,
@@ -67,13 +78,31 @@ export class Node {
         TSNET_SOCKET: join(this.folder, 'docker.sock'),
         TSNET_STATE: join(this.folder, 'state'),
         TSNET_DOCKER: join(this.folder, 'no-docker.sock'),
-        ...this.#settings,
+        TSNET_CNI_CONF: this.netd,
+        ...this.settings,
       },
     })
     closeSync(log)
     await until(`tsnetd of ${this.name} to serve`, () => this.#serves()).catch(error => {
       throw new Error(`${error.message}\n${this.log()}`)
     })
+  }
+
+  /** Where runtimes, and the daemon, look for configurations. */
+  get netd(): string {
+    return join(this.folder, 'net.d')
+  }
+
+  /** As an installer does: whole from the moment that it has its name. */
+  install(name: string, ...plugins: object[]): void {
+    mkdirSync(this.netd, { recursive: true })
+    const path = this.#conflist(name)
+    writeFileSync(`${path}.new`, JSON.stringify({ cniVersion: '1.0.0', name, plugins }))
+    renameSync(`${path}.new`, path)
+  }
+
+  uninstall(name: string): void {
+    rmSync(this.#conflist(name))
   }
 
   get pid(): number {
@@ -139,6 +168,8 @@ export class Node {
   async departing(): Promise<string[]> {
     return (await this.run('ip', '-o', 'link', 'show', 'group', '29812')).split('\n').filter(Boolean)
   }
+
+  #conflist = (name: string) => join(this.netd, `05-${name}.conflist`)
 
   async #serves(): Promise<boolean> {
     if (this.#daemon?.exitCode !== null) throw new Error('it ended')

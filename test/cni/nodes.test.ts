@@ -1,19 +1,14 @@
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Member, Status } from '../../cli/answers.ts'
-import { addNamespace, deleteNamespace, inNamespace, ownName } from '../bed/namespace.ts'
+import { inNamespace } from '../bed/namespace.ts'
 import { attempt } from '../bed/run.ts'
 import { until } from '../bed/until.ts'
 import { during, pinging } from '../docker/flows.ts'
-import { Node, type Sandbox, shim } from './node.ts'
+import { type Node, type Sandbox, shim } from './node.ts'
+import { type Name, names, places, Routed } from './routed.ts'
 import { Plugin } from './runtime.ts'
-
-/** Two nodes on one link and a third behind a router; nobody has an API server. */
-const places = { a: '10.77.1.1', b: '10.77.1.2', c: '10.77.2.3' } as const
-type Name = keyof typeof places
-const names = Object.keys(places) as Name[]
 
 const config = { cniVersion: '1.0.0', name: 'pods', type: 'tsnet-cni' }
 const describeAsRoot = process.getuid?.() === 0 ? describe : describe.skip
@@ -22,46 +17,17 @@ type Pod = { sandbox: Sandbox; address: string; node: Node; plugin: Plugin }
 
 describeAsRoot('cni: nodes among each other', function () {
   this.timeout(120_000)
-  const router = ownName('cni-router')
-  const nodes = {} as Record<Name, Node>
+  let bed: Routed
+  let nodes: Record<Name, Node>
   const plugins = {} as Record<Name, Plugin>
-  const key = randomBytes(32).toString('base64')
 
   before(async () => {
-    await addNamespace(router)
-    await inNamespace(router, 'sysctl', '-qw', 'net.ipv4.ip_forward=1')
-    for (const subnet of ['1', '2']) {
-      await inNamespace(router, 'ip', 'link', 'add', `br${subnet}`, 'type', 'bridge', 'forward_delay', '0')
-      await inNamespace(router, 'ip', 'address', 'add', `10.77.${subnet}.254/24`, 'dev', `br${subnet}`)
-      await inNamespace(router, 'ip', 'link', 'set', `br${subnet}`, 'up')
-    }
-    for (const name of names) {
-      const address = places[name]
-      nodes[name] = await Node.bare(name, {
-        TSNET_KEY: key,
-        TSNET_JOIN: Object.values(places).join(),
-        TSNET_BIND: address,
-      })
-      await plug(nodes[name], address)
-    }
-    await Promise.all(names.map(name => nodes[name].start()))
+    bed = await Routed.bare()
+    nodes = bed.nodes
+    await bed.start()
     for (const name of names) plugins[name] = new Plugin(shim, config, nodes[name].namespace, nodes[name].env)
   })
-  after(async () => {
-    for (const name of names) await nodes[name]?.dispose()
-    await deleteNamespace(router)
-  })
-
-  async function plug(node: Node, address: string): Promise<void> {
-    const subnet = address.split('.')[2] as string
-    const veth = ['link', 'add', 'name', node.name, 'up', 'master', `br${subnet}`, 'type', 'veth']
-    await inNamespace(router, 'ip', ...veth, 'peer', 'name', 'eth0', 'netns', node.namespace)
-    await node.run('ip', 'address', 'add', `${address}/24`, 'dev', 'eth0')
-    await node.run('ip', 'link', 'set', 'eth0', 'up')
-    // As kubeadm asks for; where tsnetd has to turn it on, it closes the host for others, as Docker does.
-    await node.run('sysctl', '-qw', 'net.ipv4.ip_forward=1')
-    await node.run('ip', 'route', 'add', 'default', 'via', `10.77.${subnet}.254`)
-  }
+  after(() => bed?.dispose())
 
   async function pod(name: Name, more: object = {}): Promise<Pod> {
     const plugin = plugins[name].with(more as Record<string, unknown>)
@@ -286,7 +252,7 @@ describeAsRoot('cni: nodes among each other', function () {
         '-j',
         'MASQUERADE',
       )
-      await asked({ run: (...argv) => inNamespace(router, ...argv) }, places.a, port)
+      await asked({ run: (...argv) => inNamespace(bed.router, ...argv) }, places.a, port)
     }
   })
 

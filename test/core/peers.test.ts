@@ -3,6 +3,7 @@ import { nothing } from '../../core/desired.ts'
 import type { EndpointSpec, Remote, Scope, Underlay } from '../../core/faces.ts'
 import { PeerTable } from '../../core/peers.ts'
 import { FakeKernel } from '../../kernel/fake.ts'
+import { until } from '../bed/until.ts'
 import { World } from '../support/world.ts'
 
 /** A kernel that counts what it is asked and told. */
@@ -241,16 +242,46 @@ describe('peers whose hosts are the way to blocks of addresses', () => {
     await engine.createEndpoint(endpoint('e1', '10.90.200.2/16'))
     const rows = () => kernel.dump().filter(line => /^(route|fdb|neighbour)/.test(line)).length
     const alone = rows()
+    const far = Array.from({ length: 100 }, (_, node) =>
+      Array.from({ length: 40 }, (_, i) => pod(node, i + 2)),
+    )
+    await engine.moved(far.flat().map(each => peers.put('shop', each)))
+    assert.equal(rows() - alone, 4200, 'without blocks')
+    await engine.moved(far.flat().flatMap(each => peers.drop('shop', each.mac) ?? []))
+    assert.equal(rows(), alone)
     const vteps = Array.from({ length: 100 }, (_, node) => [blockOf(node), end(node)] as const)
     await engine.moved(some([peers.setBlocks('shop', POOL, new Map(vteps))]))
     assert.equal(rows() - alone, 300)
-    const crowd = vteps.flatMap((_, node) => Array.from({ length: 40 }, (_, i) => pod(node, i + 2)))
     kernel.log.length = 0
-    await engine.moved(crowd.map(each => peers.put('shop', each)))
+    await engine.moved(far.flat().map(each => peers.put('shop', each)))
     await engine.moved(some([peers.drop('shop', pod(7, 7).mac)]))
     assert.deepEqual(kernel.log, [])
     assert.equal(rows() - alone, 300)
     assert.deepEqual(await world.settler.plan(), [])
+  })
+
+  it('go with their network, those too that need no link of its own', async () => {
+    const { peers, engine, kernel, world } = await started({ mode: 'nodes' })
+    const self = { ...(peers.self as Underlay), links: [{ name: 'eth0', prefix: '10.9.0.1/24' }] }
+    peers.self = self
+    kernel.world.foreign({ kind: 'link', name: 'eth0', type: 'veth', up: true })
+    await engine.moved(some([peers.setBlocks('shop', POOL, new Map([[blockOf(1), end(1)]]))]))
+    assert.deepEqual(ways(kernel), ['route 10.90.1.0/26 via 10.9.0.8 dev eth0 src 10.9.0.1'])
+    await engine.deleteNetwork('n1')
+    await world.settler.settle(nothing)
+    assert.deepEqual(ways(kernel), [])
+  })
+
+  it('go with their network before anybody was heard in this life', async () => {
+    const { peers, engine, kernel, world } = await started({ mode: 'nodes' })
+    peers.self = { ...(peers.self as Underlay), links: [{ name: 'eth0', prefix: '10.9.0.1/24' }] }
+    kernel.world.foreign({ kind: 'link', name: 'eth0', type: 'veth', up: true })
+    await engine.moved(some([peers.setBlocks('shop', POOL, new Map([[blockOf(1), end(1)]]))]))
+    const second = new World(new FakeKernel(kernel.world), world.store, new PeerTable(peers.self))
+    await second.settler.settle('everything')
+    assert.equal(ways(kernel).length, 1)
+    await second.engine.deleteNetwork('n1')
+    await until('no way to be left', () => ways(kernel).length === 0)
   })
 
   it('take the place of ways to each endpoint, and leave them again', async () => {

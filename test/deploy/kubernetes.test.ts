@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { load, loadAll } from 'js-yaml'
+import { settings } from '../../bin/settings.ts'
 import { readConfig } from '../../cni/config.ts'
 import { attempt, run } from '../bed/run.ts'
 import { Node, shim } from '../cni/node.ts'
@@ -10,7 +11,13 @@ const folder = resolve(import.meta.dirname, '../../deploy/kubernetes')
 const text = (name: string) => readFileSync(join(folder, name), 'utf8')
 
 type Mount = { name: string; mountPath: string }
-type Container = { image: string; command: string[]; volumeMounts: Mount[]; resources?: { limits?: object } }
+type Container = {
+  name: string
+  image: string
+  command: string[]
+  volumeMounts: Mount[]
+  resources?: { limits?: object }
+}
 type Manifest = {
   kind: string
   spec: {
@@ -21,7 +28,7 @@ type Manifest = {
         hostNetwork: boolean
         tolerations: object[]
         containers: Container[]
-        volumes: { name: string }[]
+        volumes: { name: string; hostPath?: { path: string } }[]
       }
     }
   }
@@ -53,6 +60,19 @@ describe('deploy/kubernetes', () => {
       const there = new Set(volumes.map(({ name }) => name))
       for (const { volumeMounts } of containers)
         for (const { name } of volumeMounts) assert.ok(there.has(name), name)
+    }
+  })
+
+  it('has the daemon look where the configuration is installed', () => {
+    const sets = [...manifests('tsnet.yaml'), ...manifests('uninstall.yaml')].filter(
+      ({ kind }) => kind === 'DaemonSet',
+    )
+    for (const { spec } of sets) {
+      const { containers, volumes } = spec.template.spec
+      const tsnetd = containers.find(({ name }) => name === 'tsnetd')
+      const at = tsnetd?.volumeMounts.find(({ mountPath }) => mountPath === settings['cni-conf'].fallback)
+      const volume = volumes.find(({ name }) => name === at?.name)
+      assert.equal(volume?.hostPath?.path, '/etc/cni/net.d')
     }
   })
 

@@ -33,6 +33,17 @@ const reason = absent()
   })
   type Condition = { type: string; message: string }
 
+  /** Prefixes that a node has a way to by others. */
+  const waysFrom = async (name: NodeName): Promise<string[]> => {
+    const routes = await node(name).run('ip', '-4', 'route', 'show', 'proto', '116')
+    return routes.split('\n').flatMap(each => each.split(' ')[0] || [])
+  }
+
+  it('before the first pod every node has a way to each other one', async () => {
+    for (const name of nodeNames)
+      await eventually(async () => assert.equal((await waysFrom(name)).length, 2), 30_000)
+  })
+
   it('every pod reaches every pod under its own address, on one node, one link and beyond a router', async () => {
     const specs = [...nodeNames, 'a' as const].map((node, index) => ({
       name: `web-${index}`,
@@ -175,5 +186,33 @@ const reason = absent()
           await eventually(async () =>
             assert.deepEqual(await askFrom(cluster, name, address), { pod, seen: found[here]?.[family] }),
           )
+  })
+
+  it('with podCIDR, every node has one way to each other one and reaches its pods, with pods or without', async () => {
+    await cluster.kubectl('delete', 'pods', '--all', '--wait=true', '--timeout=60s')
+    const all = await cluster.get<{ items: { metadata: { name: string }; spec: { podCIDR: string } }[] }>(
+      'nodes',
+    )
+    const cidrs = new Map(all.items.map(({ metadata, spec }) => [metadata.name, spec.podCIDR]))
+    for (const name of nodeNames)
+      await eventually(async () => {
+        const others = nodeNames.filter(each => each !== name).map(each => cidrs.get(each))
+        assert.deepEqual((await waysFrom(name)).sort(), others.sort())
+      }, 30_000)
+    const [address = ''] = await started(cluster, { name: 'only', node: 'b' })
+    for (const name of ['a', 'c'] as const) {
+      const answer = await ask((...argv) => node(name).run(...argv), address)
+      assert.deepEqual(answer, { pod: 'only', seen: places[name] })
+    }
+  })
+
+  it('without its configuration nothing of the network is left on a node', async () => {
+    await cluster.kubectl('delete', 'pods', '--all', '--wait=true', '--timeout=60s')
+    await cluster.uninstallTsnet()
+    for (const name of nodeNames)
+      await eventually(async () => {
+        assert.equal((await node(name).run('ip', 'route', 'show', 'proto', '116')).trim(), '')
+        assert.doesNotMatch(await node(name).run('ip', 'link', 'show'), / ts[bx]-/)
+      }, 60_000)
   })
 })

@@ -89,6 +89,15 @@ export class Cluster {
     await this.kubectl('wait', '--for=condition=Ready', 'nodes', '--all', '--timeout=60s')
   }
 
+  /** Takes it away as docs/kubernetes.md says. */
+  async uninstallTsnet(): Promise<void> {
+    const folder = join(this.control.machine.folder, 'deploy')
+    await this.kubectl('delete', '-k', folder)
+    await this.kubectl('apply', '-n', 'kube-system', '-f', join(folder, 'uninstall.yaml'))
+    const rollout = ['rollout', 'status', '-n', 'kube-system', 'daemonset/tsnet-uninstall']
+    await this.kubectl(...rollout, '--timeout=140s')
+  }
+
   /** Returns when each node has the newest tsnetd. */
   async rolledOut(): Promise<void> {
     await this.kubectl('rollout', 'status', '-n', 'kube-system', 'daemonset/tsnet', '--timeout=140s')
