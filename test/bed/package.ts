@@ -11,7 +11,7 @@ const cache = resolve(import.meta.dirname, '../../.cache/packages')
  * that this machine's apt uses, and never installed: that might start it or choose it for the whole machine.
  */
 export async function unpacked(name: string, suite = 'bookworm'): Promise<string> {
-  const root = join(cache, name)
+  const root = join(cache, suite === 'bookworm' ? name : `${name}-${suite}`)
   if (existsSync(root)) return root
   await mkdir(cache, { recursive: true })
   const building = await mkdtemp(`${root}.`)

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { until } from '../bed/until.ts'
+import { eventually, until } from '../bed/until.ts'
 import { lacks } from '../kernel/bed.ts'
 import { beyond, facts, lan, networkOf, pair } from './lan.ts'
 import { type Bed, type Container, driver, onDocker, pings, who } from './support.ts'
@@ -8,9 +8,9 @@ const network = networkOf('ipvlan')
 
 const reason = lacks('ipvlan') ?? lacks('vlan')
 
-/** So that it can also run in User Mode Linux, which has nf_tables for bridges alone: no rules of nft's, no bridge network of ours. */
+/** So that it can also run in User Mode Linux, which has no packet filter but that of bridges: no rules of Docker's, no bridge network of ours. */
 const settings = {
-  iptables: 'legacy',
+  daemonJson: { iptables: false },
   ...(driver === 'tsnet' && { first: { mode: 'ipvlan' } }),
 } as const
 
@@ -58,14 +58,13 @@ function suite(bed: Bed): void {
 
   for (const mode of ['macvlan', 'ipvlan'])
     bed.it(`makes a VLAN for a ${mode} network, and takes it away with the last one on it`, async () => {
-      await behindVlan(bed, async subnets => {
-        const opt = { ...(driver === 'tsnet' && { mode }), parent: 'eth0.10' }
-        await bed.network('n', { subnets, opt })
+      await behindVlan(bed, 'eth0', async () => {
+        await onVlan(bed, 'n', mode)
         const [ann, bob] = [await bed.run('ann', 'n'), await bed.run('bob', 'n')]
         assert(await pings(ann, '10.254.0.1'))
         assert(await pings(ann, await bob.address('n')))
         await bed.clear()
-        assert.doesNotMatch(await bed.host.exec('ip', 'link'), /eth0\.10/)
+        await gone(bed, 'eth0.10')
       })
     })
 
@@ -111,15 +110,27 @@ function suite(bed: Bed): void {
   })
 }
 
-/** While the machine outside is on VLAN 10, too. */
-async function behindVlan(bed: Bed, body: (subnets: string[]) => Promise<void>): Promise<void> {
+const subnets = [{ Subnet: '10.254.0.0/24', IPRange: '10.254.0.64/27' }]
+
+/** A network on VLAN 10 of a link. */
+const onVlan = (bed: Bed, name: string, mode: string, link = 'eth0') =>
+  bed.network(name, { subnets, opt: { ...(driver === 'tsnet' && { mode }), parent: `${link}.10` } })
+
+/** Waits until the host has no link of a name; those that nobody wants any more are deleted together, a moment later. */
+const gone = (bed: Bed, link: string) =>
+  eventually(async () =>
+    assert(!(await bed.host.exec('ip', 'link')).includes(` ${link}@`), `${link} is there`),
+  )
+
+/** While the machine outside is on VLAN 10, too, by a link of its own. */
+async function behindVlan(bed: Bed, link: string, body: () => Promise<void>): Promise<void> {
   const ip = (...argv: string[]) => bed.outside.exec('ip', ...argv)
-  await ip('link', 'add', 'link', 'eth0', 'name', 'eth0.10', 'type', 'vlan', 'id', '10')
+  await ip('link', 'add', 'link', link, 'name', 'vlan10', 'type', 'vlan', 'id', '10')
   try {
-    await ip('address', 'add', '10.254.0.1/24', 'dev', 'eth0.10')
-    await ip('link', 'set', 'eth0.10', 'up')
-    await body(['10.254.0.0/24'])
+    await ip('address', 'add', '10.254.0.1/24', 'dev', 'vlan10')
+    await ip('link', 'set', 'vlan10', 'up')
+    await body()
   } finally {
-    await ip('link', 'delete', 'eth0.10')
+    await bed.outside.attempt(['ip', 'link', 'delete', 'vlan10'])
   }
 }

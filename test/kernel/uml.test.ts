@@ -33,7 +33,7 @@ const reason =
   // Its tests are known when they have run: mocha looks at a suite's own suites after its tests.
   it('boots, and runs its tests to their end', async () => {
     bed = await uml()
-    const printed = await bed.run(command)
+    const { printed } = await bed.run(command)
     const { passes, pending, failures } = await report(printed)
     assert.ok(passes.length >= EXPECTED, `${passes.length} tests passed there`)
     assert.deepEqual(
