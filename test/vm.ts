@@ -9,6 +9,8 @@ import { uml } from './bed/uml.ts'
 const suites = process.argv.length > 2 ? process.argv.slice(2) : ['ipvlan']
 const grep = process.env.GREP ? `--grep '${process.env.GREP}'` : ''
 
+const settings = Object.entries(process.env).filter(([name]) => name.startsWith('TSNET_'))
+
 /** Those that this kernel doesn't load by itself when they are needed. */
 const modules = 'bridge br_netfilter overlay veth macvlan ipvlan 8021q'
 
@@ -18,6 +20,7 @@ const script = `
   mount -t cgroup2 cgroup2 /sys/fs/cgroup
   for module in ${modules}; do modprobe $module; done
   ip link set lo up
+  export ${settings.map(([name, value]) => `${name}='${value}'`).join(' ')}
   export TMPDIR=/tmp NODE_COMPILE_CACHE=/tmp/compiled TSNET_ENGINES=20.10
   cd '${process.cwd()}'
   '${process.execPath}' node_modules/mocha/bin/mocha.js ${grep} ${suites.map(name => `test/docker/${name}.test.ts`).join(' ')}`

@@ -70,6 +70,116 @@ function suite(bed: Bed): void {
 
   if (driver !== 'tsnet') return
 
+  for (const [one, other] of [
+    ['macvlan', 'ipvlan'],
+    ['ipvlan', 'macvlan'],
+  ] as const)
+    bed.it(`gives a VLAN from ${one} to ${other} at once`, async () => {
+      await behindVlan(bed, 'eth0', async () => {
+        for (const mode of [one, other]) {
+          await onVlan(bed, 'n', mode)
+          assert(await pings(await bed.run('ann', 'n'), '10.254.0.1'))
+          await bed.clear()
+        }
+        await gone(bed, 'eth0.10')
+      })
+    })
+
+  bed.it('a VLAN stays while a network is on it, and where the user has made it', async () => {
+    const made = (words: string) => bed.host.exec('ip', 'link', ...words.split(' '))
+    await behindVlan(bed, 'eth0', async () => {
+      await onVlan(bed, 'n', 'ipvlan')
+      const ann = await bed.run('ann', 'n')
+      await onVlan(bed, 'm', 'ipvlan', 'eth0', '10.254.1.0/24')
+      await bed.host.api.getNetwork('m').remove()
+      assert(await pings(ann, '10.254.0.1'))
+      await bed.clear()
+      await gone(bed, 'eth0.10')
+      await made('add link eth0 name eth0.10 type vlan id 10')
+      await made('set eth0.10 up')
+      await onVlan(bed, 'n', 'ipvlan')
+      assert(await pings(await bed.run('ann', 'n'), '10.254.0.1'))
+      await bed.clear()
+      await bed.host.restart(bed.host.tsnetd)
+      assert.match(await made('show eth0.10'), /,UP/)
+      await made('delete eth0.10')
+    })
+  })
+
+  bed.it('tells who has a VLAN by another name', async () => {
+    await bed.host.exec('ip', 'link', 'add', 'link', 'eth0', 'name', 'office', 'type', 'vlan', 'id', '10')
+    try {
+      await assert.rejects(onVlan(bed, 'n', 'ipvlan'), /VLAN 10 of eth0 is there as office/)
+    } finally {
+      await bed.host.exec('ip', 'link', 'delete', 'office')
+    }
+  })
+
+  for (const lost of ['lanp', 'lanp.10'])
+    for (const mode of ['macvlan', 'ipvlan'])
+      bed.it(`containers in ${mode} on lanp.10 are picked up when ${lost} is gone`, async () => {
+        await pair(bed, async make => {
+          await behindVlan(bed, 'lanq', async () => {
+            await onVlan(bed, 'n', mode, 'lanp')
+            const ann = await bed.run('ann', 'n')
+            const before = await facts(ann)
+            assert(await pings(ann, '10.254.0.1'))
+            await bed.host.exec('ip', 'link', 'delete', lost)
+            if (lost === 'lanp') await make()
+            const body = async () =>
+              void (await until('the container to be back', () => pings(ann, '10.254.0.1')))
+            await (lost === 'lanp' ? behindVlan(bed, 'lanq', body) : body())
+            assert.deepEqual(await facts(ann), before)
+            await bed.clear()
+            await gone(bed, 'lanp.10')
+          })
+        })
+      })
+
+  bed.it('a parent that gets another name is missed, until it has its own again', async () => {
+    await pair(bed, async () => {
+      await network(bed, 'n', { subnets: [beyond], opt: { parent: 'lanp' } })
+      const ann = await bed.run('ann', 'n')
+      await bed.host.exec('ip', 'link', 'set', 'lanp', 'name', 'lanx')
+      assert(await pings(ann, '10.252.0.1'), 'who is there stays there')
+      await assert.rejects(bed.run('bob', 'n'), /no such link: lanp/)
+      await bed.host.exec('ip', 'link', 'set', 'lanx', 'name', 'lanp')
+      await bed.host.api.getContainer('bob').start()
+      const bob = bed.container('bob')
+      await bob.serves()
+      assert(await pings(bob, await ann.address('n')))
+      await bed.clear()
+    })
+  })
+
+  bed.it('nothing is left of a VLAN and its links when tsnetd is killed meanwhile', async () => {
+    await behindVlan(bed, 'eth0', async () => {
+      await onVlan(bed, 'n', 'ipvlan')
+      const ann = await bed.run('ann', 'n')
+      await bed.host.tsnetd.kill()
+      assert(await pings(ann, '10.254.0.1'), 'containers go on')
+      await bed.host.exec('ip', 'link', 'add', 'tsm-stray', 'link', 'eth0.10', 'type', 'ipvlan', 'mode', 'l2')
+      await bed.host.tsnetd.start(bed.host.holder)
+      await gone(bed, 'tsm-stray')
+      assert(await pings(ann, '10.254.0.1'))
+      await bed.clear()
+      await gone(bed, 'eth0.10')
+    })
+  })
+
+  bed.it('refuses what the kernel would, in a sentence', async () => {
+    await network(bed, 'n')
+    const refused: [opt: Record<string, string>, sentence: RegExp][] = [
+      [{ ipvlan_mode: 'l3' }, /have the same ipvlan_mode/],
+      [{ ipvlan_flag: 'private' }, /have the same/],
+      [{ mode: 'macvlan' }, /a parent carries macvlan or ipvlan, not both/],
+      [{ host_access: 'true' }, /aux-address/],
+    ]
+    for (const [opt, sentence] of refused)
+      await assert.rejects(network(bed, 'm', { subnets: [{ Subnet: '10.253.0.0/24' }], opt }), sentence)
+    await assert.rejects(bed.run('ann', 'n', { mac: '02:11:22:33:44:55' }), /MAC/)
+  })
+
   bed.it('is what Docker’s own is: link, MTU and routes', async () => {
     for (const ipvlan_mode of ['l2', 'l3']) {
       const seen: object[] = []
@@ -110,11 +220,11 @@ function suite(bed: Bed): void {
   })
 }
 
-const subnets = [{ Subnet: '10.254.0.0/24', IPRange: '10.254.0.64/27' }]
-
 /** A network on VLAN 10 of a link. */
-const onVlan = (bed: Bed, name: string, mode: string, link = 'eth0') =>
-  bed.network(name, { subnets, opt: { ...(driver === 'tsnet' && { mode }), parent: `${link}.10` } })
+const onVlan = (bed: Bed, name: string, mode: string, link = 'eth0', Subnet = '10.254.0.0/24') => {
+  const subnets = [{ Subnet, Gateway: Subnet.replace('0/24', '1'), IPRange: Subnet.replace('0/24', '64/27') }]
+  return bed.network(name, { subnets, opt: { ...(driver === 'tsnet' && { mode }), parent: `${link}.10` } })
+}
 
 /** Waits until the host has no link of a name; those that nobody wants any more are deleted together, a moment later. */
 const gone = (bed: Bed, link: string) =>
