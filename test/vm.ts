@@ -6,10 +6,12 @@ import { uml } from './bed/uml.ts'
  * Runs suites of test/docker, those named or else all that can do without nf_tables, in User Mode Linux on a Docker engine there: for kinds
  * of links that this machine's kernel may lack. `GREP` chooses among their scenarios as mocha does.
  */
-const suites = process.argv.length > 2 ? process.argv.slice(2) : ['ipvlan']
+const suites = process.argv.length > 2 ? process.argv.slice(2) : ['ipvlan', 'vlan']
 const grep = process.env.GREP ? `--grep '${process.env.GREP}'` : ''
 
-const settings = Object.entries(process.env).filter(([name]) => name.startsWith('TSNET_'))
+const settings = Object.entries(process.env)
+  .flatMap(([name, value]) => (name.startsWith('TSNET_') ? `${name}='${value}'` : []))
+  .join(' ')
 
 /** Those that this kernel doesn't load by itself when they are needed. */
 const modules = 'bridge br_netfilter overlay veth macvlan ipvlan 8021q'
@@ -20,8 +22,7 @@ const script = `
   mount -t cgroup2 cgroup2 /sys/fs/cgroup
   for module in ${modules}; do modprobe $module; done
   ip link set lo up
-  export ${settings.map(([name, value]) => `${name}='${value}'`).join(' ')}
-  export TMPDIR=/tmp NODE_COMPILE_CACHE=/tmp/compiled TSNET_ENGINES=20.10
+  export TMPDIR=/tmp NODE_COMPILE_CACHE=/tmp/compiled ${settings} TSNET_ENGINES=20.10
   cd '${process.cwd()}'
   '${process.execPath}' node_modules/mocha/bin/mocha.js ${grep} ${suites.map(name => `test/docker/${name}.test.ts`).join(' ')}`
 

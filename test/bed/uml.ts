@@ -54,7 +54,7 @@ async function boot(
   script: string,
   options: Options,
 ): Promise<Ended> {
-  const { deadline = 180_000, memory = 1024, print = () => undefined } = options
+  const { deadline = 300_000, memory = 1024, print = () => undefined } = options
   const [, , folder] = places
   const file = (name: string) => join(folder, name)
   for (const name of ['code', 'output']) await rm(file(name), { force: true })
