@@ -123,6 +123,18 @@ function suite(bed: Bed): void {
       await gone(bed, 'eth0.10')
     })
   })
+
+  // What Docker makes for itself is another after a boot: nothing comes after it.
+  it('containers on a VLAN are there again after a power cut', async () => {
+    await behindVlan(bed, 'eth0', async () => {
+      await onVlan(bed, 'n', 'ipvlan')
+      const ann = await bed.run('ann', 'n', { restart: 'always' })
+      await again([ann], () => bed.host.reboot())
+      assert(await pings(ann, '10.254.0.1'))
+      await bed.clear()
+      await gone(bed, 'eth0.10')
+    })
+  })
 }
 
 /** A network on VLAN 10 of a link. */
