@@ -123,7 +123,7 @@ test-docker: all rootfs
 	$(call install,$(to_run) $(to_test))
 	$(node) test/lanes.ts $(SUITES:%='%')
 
-# Under Debian's User Mode Linux, which comes into .cache/ (180 MB unpacked): five minutes. GREP="VLAN" chooses scenarios.
+# Under Debian's User Mode Linux, which comes into .cache/ (180 MB unpacked): five minutes on two cores that had other work. GREP="VLAN" chooses scenarios.
 test-vm: all
 	$(call install,$(to_run) $(to_test))
 	$(node) test/vm.ts
