@@ -78,6 +78,8 @@ export type Parent = {
   master?: string
   /** Types and modes of the links that hang on it and are to be seen from the host. */
   children: { type: 'macvlan' | 'ipvlan'; mode: string }[]
+  /** Its VLANs, by whatever name. */
+  vlans: { name: string; tag: number }[]
 }
 
 /** Who has an address already. */

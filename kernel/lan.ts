@@ -16,6 +16,8 @@ import { lanFields } from './lanplan.ts'
 import { TRASH_GROUP } from './names.ts'
 
 const IFF_LOOPBACK = 8
+/** What VLANs are of unless told; those of 802.1ad have numbers of their own. */
+const ETH_P_8021Q = 0x8100
 
 /** When a question is asked, in milliseconds, and how long answers are waited for: neighbours on a wire need less than one. */
 const ASKED = [0, 40]
@@ -37,17 +39,21 @@ export function parentFacts(socket: Socket, name: string): Parent | undefined {
   if (!link) return undefined
   const all = socket.dump(dumpLinks())
   const { index, master, mtu = 0, flags } = link
+  const above = all.filter(each => each.link === index && each.group !== TRASH_GROUP)
   return {
     loopback: (flags & IFF_LOOPBACK) !== 0,
     mtu,
     ...(master !== undefined && { master: all.find(each => each.index === master)?.name ?? String(master) }),
-    children: all
-      .filter(each => each.link === index && each.group !== TRASH_GROUP)
-      .flatMap(each =>
-        each.kind === 'macvlan' || each.kind === 'ipvlan'
-          ? { type: each.kind, mode: lanFields(each, new Map()).mode ?? '' }
-          : [],
-      ),
+    children: above.flatMap(each =>
+      each.kind === 'macvlan' || each.kind === 'ipvlan'
+        ? { type: each.kind, mode: lanFields(each, new Map()).mode ?? '' }
+        : [],
+    ),
+    vlans: above.flatMap(({ kind, name = '', data }) =>
+      kind === 'vlan' && data?.id !== undefined && data.protocol === ETH_P_8021Q
+        ? { name, tag: data.id }
+        : [],
+    ),
   }
 }
 

@@ -80,7 +80,9 @@ const MODULES: Partial<Record<LinkRow['type'], string>> = {
 
 /** What the kernel's refusal to make a link means, where it says hardly anything. */
 export function explained(row: LinkRow, failure: Failure): Failure {
-  const { type, parent = '' } = row
+  const { type, parent = '', tag } = row
+  if (failure.code === 'EEXIST' && type === 'vlan')
+    return { ...failure, words: `${parent} has VLAN ${tag} by another name (${failure.words})` }
   if (failure.code === 'EOPNOTSUPP')
     return { ...failure, words: `this kernel has no ${type} links: load module ${MODULES[type]}` }
   if (failure.code === 'EBUSY' || (failure.code === 'EINVAL' && type !== 'vlan'))

@@ -108,6 +108,9 @@ export class World {
       children: this.#children(name).flatMap(({ type, mode = '' }) =>
         type === 'macvlan' || type === 'ipvlan' ? { type, mode } : [],
       ),
+      vlans: this.#children(name).flatMap(row =>
+        row.tag === undefined ? [] : { name: row.name, tag: row.tag },
+      ),
     }
   }
 

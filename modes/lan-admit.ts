@@ -19,14 +19,19 @@ export const admit: OnParent['admit'] = (network, others, parents) => {
   if (sharing.length === 0) unused(network, parent, parents.get(parent)?.children ?? [])
 }
 
-/** A VLAN that isn't there has the MTU of the link that it will hang on. */
+/** A VLAN that isn't there has the MTU of the link that it will hang on, where nothing else may have its number. */
 function below(parent: string, parents: ReadonlyMap<string, Parent>): Parent {
   const vlan = vlanOf(parent)
   const facts = vlan && parents.get(vlan.parent)
   if (facts && vlan) {
     if (facts.loopback)
       throw new Refused(`parent ${parent}: ${vlan.parent} is the loopback link, which has no VLANs`)
-    return { loopback: false, mtu: facts.mtu, children: [] }
+    const there = facts.vlans.find(each => each.tag === vlan.tag)
+    if (there)
+      throw new Refused(
+        `parent ${parent}: VLAN ${vlan.tag} of ${vlan.parent} is there as ${there.name}: name that as the parent`,
+      )
+    return { loopback: false, mtu: facts.mtu, children: [], vlans: [] }
   }
   throw new Refused(
     vlan

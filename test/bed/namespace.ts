@@ -65,7 +65,7 @@ function sweep(chosen: (pid: number) => boolean): void {
     return owner !== undefined && chosen(Number(owner))
   }
   for (const name of list(netnsFolder).filter(ours)) spawnSync('ip', ['netns', 'delete', name])
-  for (const name of list(tmpdir()).filter(ours))
+  for (const name of process.env.TS_TEST_KEEP ? [] : list(tmpdir()).filter(ours))
     rmSync(join(tmpdir(), name), { recursive: true, force: true })
   for (const path of cgroups(ours)) removeCgroup(path)
 }

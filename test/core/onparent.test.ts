@@ -84,6 +84,11 @@ describe('networks on a parent', () => {
     ],
     ['a VLAN of none', net('x', '10.9.0.0/24', { parent: 'eth7.5' }), /neither is eth7, whose VLAN 5/],
     ['a VLAN that can’t be', net('x', '10.9.0.0/24', { parent: 'eth0.4095' }), /the form of a VLAN/],
+    [
+      'a VLAN that has another name',
+      net('x', '10.9.0.0/24', { parent: 'eth1.7' }),
+      /VLAN 7 of eth1 is there as office: name that/,
+    ],
     ['the loopback link', net('x', '10.9.0.0/24', { parent: 'lo' }), /parent lo is the loopback link/],
     ['a port of a bridge', net('x', '10.9.0.0/24', { parent: 'eth2' }), /eth2 is a port of br0.*name br0/],
     ['a larger MTU', net('x', '10.9.0.0/24', { mtu: '1600' }), /"mtu" can't be 1600: parent eth0 has 1500/],
@@ -103,6 +108,7 @@ describe('networks on a parent', () => {
   for (const [title, spec, message] of refused)
     it(`refuses ${title}`, async () => {
       const world = await started()
+      world.kernel.world.foreign(link('office', { type: 'vlan', parent: 'eth1', tag: 7 }))
       await world.engine.createNetwork(net('n1', '10.1.0.0/24', {}))
       await world.engine.createNetwork(ipvlan('n2', '10.2.0.0/24', { parent: 'eth1' }))
       const before = world.kernel.dump()

@@ -48,8 +48,14 @@ export async function facts(one: Container): Promise<object> {
     .trim()
     .split('\n')
   return {
-    link: /(mac|ip)vlan +mode \w+/.exec(link)?.[0],
+    link: /(mac|ip)vlan +mode \w+( bridge| private| vepa)?/.exec(link)?.[0],
     mtu: /mtu \d+/.exec(link)?.[0],
     routes: lines.map(line => line.trim()),
   }
 }
+
+/** So that it can also run in User Mode Linux, which has no packet filter but that of bridges: no rules of Docker's, no bridge network of ours. */
+export const plain = {
+  daemonJson: { iptables: false },
+  ...(driver === 'tsnet' && { first: { mode: 'ipvlan' } }),
+} as const

@@ -151,12 +151,12 @@ export class Bed {
       try {
         for (const topic of spoils) this.#spoilt.add(topic)
         await body()
+        await this.clear()
       } catch (error) {
         if (error instanceof Error) error.message += `\n${await this.host.logs()}`
         await this.clear().catch(() => undefined)
         throw error
       }
-      await this.clear()
       await this.unchanged()
     })
   }

@@ -184,7 +184,15 @@ export function lanSuite(name: string, factory: () => Promise<Bed>): void {
         loopback: false,
         mtu: 1400,
         children: [{ type: 'macvlan', mode: 'bridge' }],
+        vlans: [],
       })
+    })
+
+    itMakes('vlan', 'a parent tells its VLANs', async () => {
+      await s.add(below, vlan)
+      assert.deepEqual((await s.kernel.parent('tsp-1'))?.vlans, [{ name: 'tsp-1.10', tag: 10 }])
+      assert.deepEqual(await s.apply(step('delete', vlan)), ['ok'])
+      assert.deepEqual((await s.kernel.parent('tsp-1'))?.vlans, [])
     })
 
     it('the LAN is asked who has an address', async () => {
