@@ -1,5 +1,5 @@
 import { bpf } from '@tsnet/netlink'
-import { TUNNEL } from './shortcutprogram.ts'
+import { NUMBER, TUNNEL } from './shortcutprogram.ts'
 
 /** Name of our map, and the first word of our filters' names. */
 export const NAME = 'tsnet'
@@ -31,7 +31,7 @@ function entryOf(key: Buffer, value: Buffer): Entry {
   return {
     bridge: key.readUInt32LE(),
     mac: macOf(key),
-    index: number & ~TUNNEL,
+    index: number & NUMBER,
     tunnel: (number & TUNNEL) !== 0,
   }
 }

@@ -1,10 +1,14 @@
 /**
  * The program that sees every frame that a container sends or a tunnel brings, in the kernel's own instructions
- * (Documentation/bpf/standardization): some sixty, written down by hand, so that neither building nor running tsnet needs a compiler.
+ * (Documentation/bpf/standardization): some eighty, written down by hand, so that neither building nor running tsnet needs a compiler.
  */
 
-/** What an entry of the map says of a link besides its number: a tunnel, that isn't a container's. Numbers of links are smaller. */
+/** What an entry of the map says of a link besides its number: a tunnel, that isn't a container's. */
 export const TUNNEL = 1 << 30
+/** A container that has answered somebody: the program itself says so. */
+export const AWAKE = 1 << 29
+/** The bits of a link's number. */
+export const NUMBER = AWAKE - 1
 
 /** Offsets in struct __sk_buff (linux/bpf.h). */
 const SKB = { protocol: 16, vlanPresent: 20, ifindex: 40, data: 76, dataEnd: 80 }
@@ -53,6 +57,8 @@ const loadMap = (to: number, fd: number): Instruction[] => [
 const call = (helper: number): Instruction => ({ code: 0x85, value: helper })
 const exit: Instruction = { code: 0x95 }
 const and = (to: number, value: number): Instruction => ({ code: 0x57, to, value })
+const or = (to: number, value: number): Instruction => ({ code: 0x47, to, value })
+const passAlways: Instruction = { code: 0x05, pass: true }
 const skipIfEqual = (to: number, value: number): Instruction => ({ code: 0x15, to, value, offset: 1 })
 const skipIfSet = (to: number, value: number, skipped: readonly Instruction[]): Instruction => ({
   code: 0x45,
@@ -113,11 +119,26 @@ const lookUp = (map: number, bridge: number, mac: number): Instruction[] => [
  */
 const comesFromIts: Instruction[] = [
   load4(source, r0, 0),
+  load4(r2, frame, SKB.ifindex),
   move(r1, source),
-  and(r1, ~TUNNEL),
-  load4(r0, frame, SKB.ifindex),
-  passIf.other(r0, r1),
-  passIf.same(source, target),
+  and(r1, NUMBER),
+  passIf.other(r2, r1),
+  move(r1, target),
+  and(r1, NUMBER),
+  passIf.same(r2, r1),
+]
+
+const wake: Instruction[] = [move(r1, source), or(r1, AWAKE), store4(r0, 0, r1)]
+
+/**
+ * A container that has answered nobody yet is reached by way of the bridge, which lets nobody in before its port forwards: by the
+ * shortcut it would be asked earlier, and ask in vain for the asker's MAC, which Linux does again after a second.
+ */
+const onlyAwake: Instruction[] = [
+  skipIfSet(source, AWAKE | TUNNEL, wake),
+  ...wake,
+  skipIfSet(target, AWAKE | TUNNEL, [passAlways]),
+  passAlways,
 ]
 
 /** The host's end took the frame for somebody else's (PACKET_OTHERHOST), which the container's IP would drop. */
@@ -126,6 +147,7 @@ const toContainer: Instruction[] = [
   put(r2, PACKET_HOST),
   call(HELPER.skbChangeType),
   move(r1, target),
+  and(r1, NUMBER),
   put(r2, 0),
   call(HELPER.redirectPeer),
   exit,
@@ -135,7 +157,7 @@ const toContainer: Instruction[] = [
 const toTunnel: Instruction[] = [
   passIf.set(source, TUNNEL),
   move(r1, target),
-  and(r1, ~TUNNEL),
+  and(r1, NUMBER),
   put(r2, 0),
   call(HELPER.redirect),
   exit,
@@ -153,6 +175,7 @@ export function shortcutProgram(bridge: number, map: number): Buffer {
     load4(target, r0, 0),
     ...lookUp(map, bridge, SOURCE),
     ...comesFromIts,
+    ...onlyAwake,
     skipIfSet(target, TUNNEL, toContainer),
     ...toContainer,
     ...toTunnel,

@@ -221,6 +221,19 @@ async function until(look: () => boolean, patience = 20_000): Promise<void> {
     await reached(one, address(two))
   })
 
+  it('lead to no container whose port doesn’t forward yet: it would ask in vain who is asking', async () => {
+    const [one, two] = [await linked(1, 2), await linked(1, 3)]
+    inside(one, 'ip', 'neighbour', 'replace', address(two), 'lladdr', mac(3), 'dev', 'eth0')
+    bed.run('bridge', 'link', 'set', 'dev', 'tsv-13', 'state', 'disabled')
+    assert.ok(!reaches(one, address(two)))
+    assert.equal(inside(two, 'ip', '-4', 'neighbour', 'show'), '')
+    bed.run('bridge', 'link', 'set', 'dev', 'tsv-13', 'state', 'forwarding')
+    await reached(one, address(two))
+    const before = bridged(two)
+    assert.ok(await transfer(one, two, MB))
+    assert.ok(bridged(two) - before < 10_000)
+  })
+
   it('are found by the next daemon, which changes nothing', async () => {
     const [one, two] = [await linked(1, 2), await linked(1, 3)]
     const wanted = [shortcut(1, 2), shortcut(1, 3)]
