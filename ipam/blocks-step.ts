@@ -40,6 +40,8 @@ export class Blocks extends Ledger {
   #wanted = 0
   #version = 0
   #durable = 0
+  /** The version without what a `forget` took away. */
+  #fell = 0
   #later: Later[] = []
   #gifts: Gift[] = []
   #ask: Ask | undefined
@@ -61,6 +63,11 @@ export class Blocks extends Ledger {
     this.level = level
     this.#fences = structuredClone(disk.fences)
     this.#deeds = structuredClone(disk.deeds ?? [])
+  }
+
+  /** What the next life may take for its level: nothing as long as the disk still has what a `forget` took away. */
+  get vouched(): Level {
+    return this.#durable < this.#fell ? 0 : this.level
   }
 
   /** Takes one input; tells what the world is to do, in order. */
@@ -146,12 +153,10 @@ export class Blocks extends Ledger {
     if (higher.length === 0) return later
     for (const [host, { generation }] of higher) this.#raise(host, generation)
     const lost = this.#fall()
-    return [
-      ...later,
-      ...told.flatMap(([host, { life }]) => this.#late(host, life)),
-      ...lost,
-      this.#persist({}),
-    ]
+    const again = told.flatMap(([host, { life }]) => this.#late(host, life))
+    const written = this.#persist({})
+    if (lost.length > 0) this.#fell = this.#version
+    return [...later, ...again, ...lost, written]
   }
 
   #raise(host: string, generation: number): void {

@@ -66,8 +66,9 @@ export class Share {
     return this.#usable
   }
 
+  /** What the next life may begin with if it has the disk of this one. */
   get level(): Level {
-    return this.#blocks.level
+    return this.#blocks.vouched
   }
 
   /** Whose a block is, by what its owners gave away; undefined while nobody knows. */

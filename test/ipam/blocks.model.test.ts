@@ -70,6 +70,27 @@ describe('blocks of a pool', () => {
     assert.equal(found, undefined, [...(found?.story ?? []), found?.duplicate].join('\n'))
   }).timeout(240_000)
 
+  it('are not taken for own ones by a host that is killed between hearing that it was forgotten and writing it down', () => {
+    const cluster = new Cluster(2, 8)
+    const events: Event[] = [
+      { what: 'want', host: 0 },
+      { what: 'want', host: 0 },
+      { what: 'crash', host: 0 },
+      { what: 'deliver', which: 4 },
+      { what: 'forget', a: 1, b: 0 },
+      { what: 'write', which: 0 },
+      { what: 'want', host: 1 },
+      { what: 'boot', host: 0 },
+      { what: 'agree', a: 1, b: 0 },
+      { what: 'kill', host: 0 },
+      { what: 'write', which: 0 },
+      { what: 'container', host: 0 },
+      { what: 'write', which: 0 },
+      { what: 'container', host: 1 },
+    ]
+    for (const each of events) assert.equal(cluster.do(each), '', cluster.story.join('\n'))
+  })
+
   describe('the search finds a duplicate where', () => {
     for (const [name, Broken] of Object.entries(broken())) {
       it(name, () => {

@@ -191,7 +191,7 @@ export class Cluster {
   #step(host: Host, input: Input): void {
     if (!host.process) return
     const outputs = host.process.step(input)
-    host.level = host.process.level
+    host.level = host.process.vouched
     for (const output of outputs) this.#do(host, output)
   }
 
