@@ -115,6 +115,8 @@ export class Cluster {
         const [a, b] = [this.#host(event.a), this.#host(event.b)]
         // An operator's word that a host is off is true when it is given.
         if (a === b || b.up || !a.process) return undefined
+        // Two that forget each other succeed each other: an operator gives no order at a host that doesn't know yet that it was forgotten.
+        if (this.#heirs.has(a.name) && a.disk.generation === 0) return undefined
         this.#heirs.set(b.name, a.name)
         this.#step(a, { type: 'forget', host: b.name })
         return `${a.name} is told to forget ${b.name}`
