@@ -6,6 +6,7 @@ import { configsIn, isConfiguration, mentionsUs } from '../cni/conflist.ts'
 import type { ConfiguredNetworks } from '../cni/networks.ts'
 import type { Store } from '../core/faces.ts'
 import type { Log } from '../core/settle.ts'
+import { Turns } from '../core/turns.ts'
 import { Memory } from './cluster/memory.ts'
 
 export type ConflistsParts = {
@@ -33,7 +34,7 @@ export class Conflists {
   readonly #memory: Memory
   #watching: { inode: number; watcher: FSWatcher } | undefined
   #timer: NodeJS.Timeout | undefined
-  #looking: Promise<void> = Promise.resolve()
+  readonly #turns = new Turns()
   /** What was complained of last, by file or network. */
   #complaints = new Map<string, string>()
   #isClosed = false
@@ -45,8 +46,7 @@ export class Conflists {
 
   /** Looks now, and whenever something moves there. To be called again from time to time: the folder may come later. */
   look(): Promise<void> {
-    this.#looking = this.#looking.then(() => this.#look())
-    return this.#looking
+    return this.#turns.take('look', () => this.#look())
   }
 
   close(): void {

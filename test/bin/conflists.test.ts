@@ -18,6 +18,8 @@ class Bed {
   readonly had = new Set<string>()
   /** Networks that have containers. */
   readonly used = new Set<string>()
+  /** Why networks can't be taken away now. */
+  trouble: Error | undefined
   readonly warnings: string[] = []
   store = memoryStore()
   conflists = this.open()
@@ -31,6 +33,7 @@ class Bed {
           return {} as Network
         },
         drop: async name => {
+          if (this.trouble) throw this.trouble
           if (this.used.has(name)) return false
           this.had.delete(name)
           return true
@@ -73,6 +76,16 @@ describe('configurations that lie where runtimes look for them', () => {
   afterEach(() => {
     bed.conflists.close()
     rmSync(bed.folder, { recursive: true, force: true })
+  })
+
+  it('are looked at again after a look that failed', async () => {
+    bed.put('10-tsnet.conflist', list('pods', plugin))
+    assert.deepEqual(await bed.networks(), ['pods'])
+    bed.trouble = new Error('the disk is full')
+    bed.remove('10-tsnet.conflist')
+    await assert.rejects(bed.networks(), bed.trouble)
+    bed.trouble = undefined
+    assert.deepEqual(await bed.networks(), [])
   })
 
   it('are read as a runtime reads them, those of others left out', () => {
