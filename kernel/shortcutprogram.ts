@@ -5,7 +5,7 @@
 
 /** What an entry of the map says of a link besides its number: a tunnel, that isn't a container's. */
 export const TUNNEL = 1 << 30
-/** A container that has answered somebody: the program itself says so. */
+/** A container that has sent another one something: the program itself says so. */
 export const AWAKE = 1 << 29
 /** The bits of a link's number. */
 export const NUMBER = AWAKE - 1
@@ -131,7 +131,7 @@ const comesFromIts: Instruction[] = [
 const wake: Instruction[] = [move(r1, source), or(r1, AWAKE), store4(r0, 0, r1)]
 
 /**
- * A container that has answered nobody yet is reached by way of the bridge, which lets nobody in before its port forwards: by the
+ * A container that has sent nobody anything yet is reached by way of the bridge, which lets nobody in before its port forwards: by the
  * shortcut it would be asked earlier, and ask in vain for the asker's MAC, which Linux does again after a second.
  */
 const onlyAwake: Instruction[] = [

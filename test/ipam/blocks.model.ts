@@ -116,7 +116,7 @@ export class Cluster {
         // An operator's word that a host is off is true when it is given.
         if (a === b || b.up || !a.process) return undefined
         // Two that forget each other succeed each other: an operator gives no order at a host that doesn't know yet that it was forgotten.
-        if (this.#heirs.has(a.name) && a.disk.generation === 0) return undefined
+        if (this.#heirs.get(a.name) === b.name && a.disk.generation === 0) return undefined
         this.#heirs.set(b.name, a.name)
         this.#step(a, { type: 'forget', host: b.name })
         return `${a.name} is told to forget ${b.name}`
