@@ -1,7 +1,6 @@
 // Containers of nodes: throughput, straight and by the tunnel, against the bare link and a bare VXLAN, and against containers wired by
 // hand that the kernel forwards for without a rule, in turns; 1 stream of TCP. What ADD takes, how soon after its answer another node's container reaches the new one, and what nodes hold of it.
 import { type ChildProcess, spawn } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import {
@@ -13,7 +12,8 @@ import {
   ownName,
 } from '../test/bed/namespace.ts'
 import { until } from '../test/bed/until.ts'
-import { Node, shim } from '../test/cni/node.ts'
+import { type Node, shim } from '../test/cni/node.ts'
+import { type Name, places, Routed } from '../test/cni/routed.ts'
 import { Plugin } from '../test/cni/runtime.ts'
 import { rounds } from './rounds.ts'
 import { against, count, median, print } from './table.ts'
@@ -22,39 +22,14 @@ const ROUNDS = count('BENCH_ROUNDS', 5, 1)
 const STARTS = count('BENCH_STARTS', 30, 5)
 const config = { cniVersion: '1.0.0', name: 'pods', type: 'tsnet-cni' }
 const SECONDS = count('BENCH_SECONDS', 2, 1)
-const router = ownName('bench-router')
-/** The first two share a link, the third is behind a router. */
-const places = { a: '10.77.1.1', b: '10.77.1.2', c: '10.77.2.3' } as const
-type Name = keyof typeof places
-const names = Object.keys(places) as Name[]
-
-async function wire(): Promise<void> {
-  await addNamespace(router)
-  await inNamespace(router, 'sysctl', '-qw', 'net.ipv4.ip_forward=1')
-  for (const subnet of ['1', '2']) {
-    await inNamespace(router, 'ip', 'link', 'add', `br${subnet}`, 'type', 'bridge', 'forward_delay', '0')
-    await inNamespace(router, 'ip', 'address', 'add', `10.77.${subnet}.254/24`, 'dev', `br${subnet}`)
-    await inNamespace(router, 'ip', 'link', 'set', `br${subnet}`, 'up')
-  }
-}
-
-/** A link of a node, or of what is wired by hand, to a subnet of the router. */
-async function plug(namespace: string, port: string, address: string): Promise<void> {
-  const subnet = address.split('.')[2] as string
-  const veth = ['link', 'add', 'name', port, 'up', 'master', `br${subnet}`, 'type', 'veth']
-  await inNamespace(router, 'ip', ...veth, 'peer', 'name', 'eth0', 'netns', namespace)
-  await inNamespace(namespace, 'ip', 'address', 'add', `${address}/24`, 'dev', 'eth0')
-  await inNamespace(namespace, 'ip', 'link', 'set', 'eth0', 'up')
-  await inNamespace(namespace, 'sysctl', '-qw', 'net.ipv4.ip_forward=1')
-}
 
 /** A node on the first link that forwards for one container: a veth and two routes. Returns the container's namespace. */
-async function byHand(number: 1 | 2): Promise<string> {
+async function byHand(bed: Routed, number: 1 | 2): Promise<string> {
   const [node, container] = [ownName(`hand${number}`), ownName(`hand${number}-c`)]
   const [here, there] = [number, 3 - number]
   await addNamespace(node)
   await addNamespace(container)
-  await plug(node, `hand${number}`, `10.77.1.1${here}`)
+  await bed.plug(node, `hand${number}`, `10.77.1.1${here}`)
   const on = (namespace: string, ...words: string[]) => inNamespace(namespace, 'ip', ...words)
   await on(node, 'link', 'add', 'name', 'c', 'up', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', container)
   await on(node, 'address', 'add', `10.79.${here}.1/24`, 'dev', 'c')
@@ -66,17 +41,6 @@ async function byHand(number: 1 | 2): Promise<string> {
   return container
 }
 const handmade: string[] = []
-
-async function started(name: Name, key: string): Promise<Node> {
-  const address = places[name]
-  const subnet = address.split('.')[2] as string
-  const settings = { TSNET_KEY: key, TSNET_JOIN: Object.values(places).join(), TSNET_BIND: address }
-  const node = await Node.bare(`w${name}`, settings)
-  await plug(node.namespace, `w${name}`, address)
-  await node.run('ip', 'route', 'add', 'default', 'via', `10.77.${subnet}.254`)
-  await node.start()
-  return node
-}
 
 /** A VXLAN as anybody would make it by hand, beside tsnet's. */
 async function bare(node: Node, name: Name, other: Name): Promise<void> {
@@ -110,24 +74,22 @@ const sent = (namespace: string, to: string) => async (): Promise<Record<string,
 }
 
 async function main(): Promise<void> {
-  const key = randomBytes(32).toString('base64')
   onExit(() => {
     for (const each of servers) each.kill()
   })
-  const nodes: Node[] = []
+  const bed = await Routed.bare()
   try {
-    await wire()
-    for (const name of names) nodes.push(await started(name, key))
-    await measure(nodes as [Node, Node, Node])
+    await bed.start()
+    await measure(bed)
   } finally {
     for (const each of servers) each.kill()
-    for (const node of nodes) await node.dispose()
-    for (const name of [...handmade, router]) await deleteNamespace(name)
+    await bed.dispose()
+    for (const name of handmade) await deleteNamespace(name)
   }
 }
 
 /** Milliseconds of ADD, and from its answer to that of the new container to one elsewhere. */
-async function starts([a, , c]: [Node, Node, Node], from: string): Promise<void> {
+async function starts({ nodes: { a, c } }: Routed, from: string): Promise<void> {
   const asker = spawn('nsenter', [
     `--net=${netnsPath(from)}`,
     process.execPath,
@@ -154,7 +116,8 @@ async function starts([a, , c]: [Node, Node, Node], from: string): Promise<void>
   )
 }
 
-async function measure([a, b, c]: [Node, Node, Node]): Promise<void> {
+async function measure(bed: Routed): Promise<void> {
+  const { a, b, c } = bed.nodes
   const pod = async (node: Node) => {
     const sandbox = await node.sandbox()
     const { json } = await new Plugin(shim, config, node.namespace, node.env).add(sandbox)
@@ -168,8 +131,8 @@ async function measure([a, b, c]: [Node, Node, Node]): Promise<void> {
       'pods to meet',
       async () => (await inNamespace(pa.name, 'busybox', 'ping', '-c', '1', '-W', '1', to.address)) !== '',
     )
-  await starts([a, b, c], pa.name)
-  const [handClient, handServer] = [await byHand(1), await byHand(2)]
+  await starts(bed, pa.name)
+  const [handClient, handServer] = [await byHand(bed, 1), await byHand(bed, 2)]
   for (const each of [b.namespace, c.namespace, pb.name, pc.name, handServer]) await serve(each)
   const seen = await rounds(
     {

@@ -32,7 +32,7 @@ export class Routed {
     for (const name of names) {
       const known = { TSNET_KEY: key, TSNET_JOIN: Object.values(places).join(), TSNET_BIND: places[name] }
       bed.nodes[name] = await Node.bare(name, { ...known, ...settings(name) })
-      await bed.#plug(bed.nodes[name], places[name])
+      await bed.#join(bed.nodes[name], places[name])
     }
     return bed
   }
@@ -46,14 +46,19 @@ export class Routed {
     await deleteNamespace(this.router)
   }
 
-  async #plug(node: Node, address: string): Promise<void> {
+  /** Gives a namespace a link to the router, in the address's subnet. */
+  async plug(namespace: string, port: string, address: string): Promise<void> {
     const subnet = address.split('.')[2] as string
-    const veth = ['link', 'add', 'name', node.name, 'up', 'master', `br${subnet}`, 'type', 'veth']
-    await inNamespace(this.router, 'ip', ...veth, 'peer', 'name', 'eth0', 'netns', node.namespace)
-    await node.run('ip', 'address', 'add', `${address}/24`, 'dev', 'eth0')
-    await node.run('ip', 'link', 'set', 'eth0', 'up')
+    const veth = ['link', 'add', 'name', port, 'up', 'master', `br${subnet}`, 'type', 'veth']
+    await inNamespace(this.router, 'ip', ...veth, 'peer', 'name', 'eth0', 'netns', namespace)
+    await inNamespace(namespace, 'ip', 'address', 'add', `${address}/24`, 'dev', 'eth0')
+    await inNamespace(namespace, 'ip', 'link', 'set', 'eth0', 'up')
     // As kubeadm asks for; where tsnetd has to turn it on, it closes the host for others, as Docker does.
-    await node.run('sysctl', '-qw', 'net.ipv4.ip_forward=1')
-    await node.run('ip', 'route', 'add', 'default', 'via', `10.77.${subnet}.254`)
+    await inNamespace(namespace, 'sysctl', '-qw', 'net.ipv4.ip_forward=1')
+  }
+
+  async #join(node: Node, address: string): Promise<void> {
+    await this.plug(node.namespace, node.name, address)
+    await node.run('ip', 'route', 'add', 'default', 'via', address.replace(/\d+$/, '254'))
   }
 }
