@@ -89,6 +89,7 @@ const desk = ({ host, membership, settings, started }: Parts) =>
     settler: host.settler,
     peers: host.peers,
     cluster: () => membership.cluster,
+    alone: () => membership.complaint,
     name: hostname(),
   })
 

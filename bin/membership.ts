@@ -7,10 +7,12 @@ import { vniOf } from '../modes/overlay.ts'
 import type { Entry } from '../vxlan-fdb/index.ts'
 import { Following } from './cluster/following.ts'
 import { Cluster } from './cluster/index.ts'
+import { Memory } from './cluster/memory.ts'
 import type { Moves } from './cluster/others.ts'
-import { type ClusterSettings, clusterSettings } from './cluster/settings.ts'
+import { type Brought, type ClusterSettings, clusterSettings } from './cluster/settings.ts'
 import { readPort } from './endpoint.ts'
 import type { Host } from './host.ts'
+import { KeyFile } from './keyfile.ts'
 import { docker } from './mirror/docker.ts'
 import { Mirror } from './mirror/index.ts'
 import { engine as dockerNames } from './names/docker.ts'
@@ -31,13 +33,16 @@ export class Membership {
   readonly wanted: boolean
   readonly #settings: Settings
   readonly #log: Logger
+  readonly #keyFile: KeyFile | undefined
+  #store: Store | undefined
   #following: Following | undefined
   #mirror: Mirror | undefined
   #names: Names | undefined
   #services: VirtualServices | undefined
 
   constructor(settings: Settings, log: Logger) {
-    this.wanted = settings.key !== '' || settings.join !== '' || settings.scope === 'global'
+    this.#keyFile = KeyFile.of(settings, log)
+    this.wanted = settings.key !== '' || settings.join !== '' || this.#keyFile !== undefined
     this.#settings = settings
     this.#log = log
   }
@@ -60,11 +65,17 @@ export class Membership {
   }
 
   /** Refused for settings that can't ever be right. */
-  meeting = (): Promise<ClusterSettings> => clusterSettings(this.#settings)
+  meeting = (): Promise<ClusterSettings> => clusterSettings(this.#settings, this.#brought())
 
-  /** Before the first settle, for rows of networks name the port. Where that is taken, names are answered on this host alone. */
+  /** Why this host meets nobody yet, in a sentence. */
+  get complaint(): string {
+    return this.#following?.complaint ?? ''
+  }
+
+  /** To be called first: what this host knows of its last life. Before the first settle, for rows of networks name the port. Where that is taken, names are answered on this host alone. */
   async listen(store: Store): Promise<void> {
     const { dns, docker } = this.#settings
+    this.#store = store
     if (!this.wanted || dns === 'off') return
     this.#names = new Names({ engine: dockerNames(docker), store, spans, say: this.#say, log: this.#log })
     if (!(await this.#names.listen(readPort('TSNET_DNS', dns)))) this.#settings.dns = 'off'
@@ -108,6 +119,7 @@ export class Membership {
       log,
     })
     await this.#following.start()
+    this.#keyFile?.follow(() => this.#following?.ring())
   }
 
   /** Once Docker can reach this host: networks are made through its API. */
@@ -118,10 +130,18 @@ export class Membership {
   }
 
   async close(): Promise<void> {
+    this.#keyFile?.close()
     this.#mirror?.close()
     this.#names?.close()
     this.#services?.close()
     await this.#following?.close()
+  }
+
+  #brought(): Brought | undefined {
+    const file = this.#keyFile
+    if (!file) return undefined
+    const areKept = this.#store !== undefined && new Memory(this.#store).text('keyring') !== undefined
+    return { path: file.path, keys: file.keys, areKept }
   }
 
   #say = (entries: Entry[]) => this.cluster?.write(entries)

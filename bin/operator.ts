@@ -24,6 +24,8 @@ export type OperatorParts = {
   settler: Settler
   peers: Peers
   cluster: () => Cluster | undefined
+  /** Why this host meets nobody, though it is to; empty when it does or isn't. */
+  alone: () => string
   /** What this host calls itself. */
   name: string
 }
@@ -58,7 +60,7 @@ export class Desk implements Operator {
         pools: pools.size,
         addresses: leases.size,
       },
-      ...(cluster && { cluster }),
+      ...(cluster ? { cluster } : { alone: this.#alone }),
     }
   }
 
@@ -156,8 +158,12 @@ export class Desk implements Operator {
 
   get #cluster(): Cluster {
     const cluster = this.#parts.cluster()
-    if (!cluster) throw new Refused('this host keeps to itself: TSNET_KEY is not set')
+    if (!cluster) throw new Refused(`this host keeps to itself: ${this.#alone}`)
     return cluster
+  }
+
+  get #alone(): string {
+    return this.#parts.alone() || 'TSNET_KEY is not set'
   }
 
   get #records(): Records {

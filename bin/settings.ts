@@ -62,6 +62,12 @@ export const settings = {
     meaning:
       'base64 keys that encrypt gossip, the first one to send with; without one this host keeps to itself',
   },
+  'key-file': {
+    env: 'TSNET_KEY_FILE',
+    fallback: '',
+    meaning:
+      'file with such keys, which may come later and is followed while it changes; /run/tsnet/key in scope global, where TSNET_KEY is not set',
+  },
   node: {
     env: 'TSNET_NODE',
     fallback: '',

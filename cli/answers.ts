@@ -11,6 +11,8 @@ export type Status = {
   docker: { socket: string; version?: string; trouble?: string }
   counts: { networks: number; endpoints: number; pools: number; addresses: number }
   cluster?: ClusterStatus
+  /** Why there is none. */
+  alone?: string
 }
 
 export type ClusterStatus = {

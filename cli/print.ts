@@ -12,6 +12,7 @@ export function status({
   docker,
   counts,
   cluster,
+  alone,
 }: Status): string {
   const { networks, endpoints, pools, addresses } = counts
   const lines = [
@@ -27,7 +28,7 @@ export function status({
       docker.version ? `${docker.version} at ${docker.socket}` : `${docker.socket}: ${docker.trouble}`,
     ],
   ]
-  return pairs([...lines, ...(cluster ? clusterLines(cluster) : [['cluster', 'none: TSNET_KEY is not set']])])
+  return pairs([...lines, ...(cluster ? clusterLines(cluster) : [['cluster', `none: ${alone}`]])])
 }
 
 function clusterLines({

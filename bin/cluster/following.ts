@@ -53,11 +53,19 @@ export class Following {
   }
 
   async start(): Promise<void> {
-    this.#watch = watchUnderlay(() => {
-      this.#timer ??= setTimeout(() => this.#again(), SETTLING).unref()
-    })
+    this.#watch = watchUnderlay(() => this.ring())
     this.#looking = this.#look()
     await this.#looking
+  }
+
+  /** What this host meets the others by may be something else now. */
+  ring(): void {
+    this.#timer ??= setTimeout(() => this.#again(), SETTLING).unref()
+  }
+
+  /** Why this host meets nobody; empty when nothing is in the way. */
+  get complaint(): string {
+    return this.#complaint
   }
 
   async close(): Promise<void> {
@@ -96,9 +104,9 @@ export class Following {
     const alike = peers.self && isDeepStrictEqual(families(peers.self), families(self))
     const tunnels = isDeepStrictEqual(peers.self, self)
     peers.self = self
-    if (before)
+    if (before && !tunnels)
       log.info({ from: before.vteps, to: settings.vteps, mtu: self.mtu }, 'the tunnels of this host moved')
-    if (stays && alike) this.#cluster?.moveTunnels(settings.vteps)
+    if (stays && alike) this.#cluster?.reconfigure(settings)
     else await this.#reopen(settings)
     if (!tunnels) await moved()
   }

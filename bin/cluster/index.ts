@@ -1,6 +1,7 @@
 import { isIPv4, isIPv6 } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import type { ClusterStatus, Forgotten, Member as Listed } from '../../cli/answers.ts'
 import type { Store } from '../../core/faces.ts'
 import type { PeerTable } from '../../core/peers.ts'
@@ -68,6 +69,9 @@ type Sayings = { entries(): Entry[]; hear(changes: readonly Change[]): void }
 
 type Duties = { [T in Output['type']]: (output: Extract<Output, { type: T }>) => void }
 
+/** What speaks to the others, and the gossip keys that it was configured with. */
+type Voice = { agent: Agent; configured: readonly Buffer[] }
+
 /** Name of the cluster on the wire: gossip of others that share the port is dropped. */
 const LABEL = 'tsnet'
 
@@ -123,7 +127,7 @@ export class Cluster {
   #timer: NodeJS.Timeout | undefined
   #vteps: readonly string[]
 
-  private constructor(parts: ClusterParts, agent: Agent, table: Table, memory: Memory) {
+  private constructor(parts: ClusterParts, { agent, configured }: Voice, table: Table, memory: Memory) {
     this.#parts = parts
     this.#vteps = parts.settings.vteps
     this.#agent = agent
@@ -136,7 +140,7 @@ export class Cluster {
     this.#forgetting = this.#makeForgetting()
     const isForgotten = (host: string) => this.#forgetting.isForgotten(host)
     this.#reunion = new Reunion({ table, peers: parts.peers, isForgotten, heard: parts.heard })
-    this.keys = this.#makeKeys()
+    this.keys = this.#makeKeys(configured)
     this.#reminder = setInterval(() => this.#pools.tick(performance.now()), REMINDER).unref()
     this.#post = this.#makePost()
   }
@@ -147,10 +151,12 @@ export class Cluster {
     const memory = new Memory(store)
     const signer = ed25519(await memory.key())
     const origin = originOf(signer.publicKey)
+    const ring = ringOf(settings.keys, memory.text('keyring'))
+    if (settings.areBrought) await memory.set('keyring', writeRing(ring))
     const agent = await Agent.open({
       name: origin,
       bind: settings.bind,
-      keys: ringOf(settings.keys, memory.text('keyring')),
+      keys: ring.keys,
       label: LABEL,
       seeds: settings.seeds,
       meta: encodeTags({ host: hostname().slice(0, 64), key: signer.publicKey.toString('base64url') }),
@@ -161,7 +167,7 @@ export class Cluster {
     let cluster: Cluster | undefined
     const rank = ranking((...where) => (cluster ? cluster.#ways.owns(...where) : false))
     const table = new Table({ ...usual, origin, signer, certifies: selfCertified, rank }, memory.table())
-    cluster = new Cluster(parts, agent, table, memory)
+    cluster = new Cluster(parts, { agent, configured: ring.configured }, table, memory)
     await cluster.#begin(memory.number('fence'))
     return cluster
   }
@@ -186,10 +192,13 @@ export class Cluster {
     if (entries.length > 0) this.#feed({ type: 'write', entries })
   }
 
-  /** This host's tunnels end elsewhere now; the others are told. */
-  moveTunnels(vteps: readonly string[]): void {
-    this.#vteps = vteps
-    this.write([this.#host()])
+  /** This host was configured anew, at the same address. */
+  reconfigure({ vteps, keys }: Pick<ClusterSettings, 'vteps' | 'keys'>): void {
+    if (!isDeepStrictEqual(vteps, this.#vteps)) {
+      this.#vteps = vteps
+      this.write([this.#host()])
+    }
+    this.keys.configure(keys).catch(err => this.#parts.log.error({ err }, 'gossip keys were not kept'))
   }
 
   /** Joins the hosts at these addresses that aren't members yet, at this host's own port. Tells whether this one is alone. */
@@ -250,6 +259,7 @@ export class Cluster {
     clearTimeout(this.#timer)
     this.#reunion.close()
     clearInterval(this.#reminder)
+    this.keys.close()
     await this.#agent.close()
   }
 
@@ -376,13 +386,13 @@ export class Cluster {
     })
   }
 
-  #makeKeys(): Keys {
+  #makeKeys(configured: readonly Buffer[]): Keys {
     const agent = this.#agent
-    const { settings } = this.#parts
     return new Keys({
       self: this.#table.origin,
       keyring: agent.keyring,
-      keep: keys => this.#memory.set('keyring', writeRing(settings.keys, keys)),
+      configured,
+      keep: ring => this.#memory.set('keyring', writeRing(ring)),
       send: (host, message) => {
         const member = agent.member(host)
         if (member) agent.sendReliably(member.endpoint, message)
@@ -395,6 +405,7 @@ export class Cluster {
       },
       nameOf: host => this.#nameOf(host),
       patience: OBEDIENCE,
+      log: this.#parts.log,
     })
   }
 

@@ -3,15 +3,19 @@ import * as z from 'zod'
 import type { Keys as Answer } from '../../cli/answers.ts'
 import { type KeyVerb, keyVerbs } from '../../cli/operator.ts'
 import { Refused } from '../../core/errors.ts'
+import type { Log } from '../../core/settle.ts'
 import type { Keyring } from '../../gossip/index.ts'
+import { Alarm } from '../alarm.ts'
 import { readKey } from './settings.ts'
 import { discloseKeys, encloseKeys } from './wire.ts'
 
 export type KeysParts = {
   self: string
   keyring: Keyring
+  /** What the configuration said when the ring was made. */
+  configured: readonly Buffer[]
   /** Makes the ring durable. */
-  keep: (keys: readonly Buffer[]) => Promise<void>
+  keep: (ring: Ring) => Promise<void>
   /** Over a stream; whether it arrives the reply tells. */
   send: (host: string, message: Buffer) => void
   /** Other hosts: those that are alive and have to reply, and those that are known and can't. */
@@ -19,6 +23,7 @@ export type KeysParts = {
   nameOf: (host: string) => string
   /** Milliseconds that replies are waited for. */
   patience: number
+  log: Log
 }
 
 const text = z.string().max(64)
@@ -36,6 +41,9 @@ type Message = z.infer<typeof message>
 type Order = Extract<Message, { type: 'order' }>
 type Reply = Extract<Message, { type: 'reply' }>
 
+/** Milliseconds until hosts that lacked a key are asked again. */
+const AGAIN = 5_000
+
 /** Characters of a key that are told when it isn't to be shown. */
 const SHORT = 8
 
@@ -46,9 +54,52 @@ const SHORT = 8
 export class Keys {
   readonly #parts: KeysParts
   readonly #waiting = new Map<string, (reply: Reply) => void>()
+  #configured: readonly Buffer[]
+  /** Why the configured key isn't in use yet, as the log has it. */
+  #behind = ''
+  readonly #alarm = new Alarm(() => void this.#useConfigured())
 
   constructor(parts: KeysParts) {
     this.#parts = parts
+    this.#configured = parts.configured
+  }
+
+  close(): void {
+    this.#alarm.close()
+  }
+
+  /**
+   * The configuration says these now. They are understood at once; the first one is used by all hosts as soon as each host that answers
+   * understands it, so that it may be brought to one after the other.
+   */
+  async configure(configured: readonly Buffer[]): Promise<void> {
+    if (configured.length === 0 || same(configured, this.#configured)) return
+    const { keyring } = this.#parts
+    for (const key of configured) keyring.install(key)
+    this.#configured = configured
+    await this.#keep()
+    await this.#useConfigured()
+  }
+
+  async #useConfigured(): Promise<void> {
+    const { keyring, log } = this.#parts
+    const [key] = this.#configured
+    if (!key || keyring.primary?.equals(key)) return
+    try {
+      await this.order('use', key.toString('base64'), false)
+      log.info({}, 'all hosts that answer use the gossip key that was configured here')
+    } catch (error) {
+      const { message } = error as Error
+      if (message !== this.#behind)
+        log.warn({}, `the gossip key that was configured here isn't used yet: ${message}`)
+      this.#behind = message
+      this.#alarm.set(AGAIN)
+    }
+  }
+
+  #keep(): Promise<void> {
+    const { keep, keyring } = this.#parts
+    return keep({ configured: this.#configured, keys: keyring.list() })
   }
 
   /** Takes what another host sent; false when it isn't about keys. */
@@ -126,14 +177,14 @@ export class Keys {
   }
 
   async #carryOut({ id, verb, key = '' }: Pick<Order, 'id' | 'verb' | 'key'>): Promise<Reply> {
-    const { keyring, self, keep } = this.#parts
+    const { keyring, self } = this.#parts
     const reply = (trouble?: string): Reply => {
       const keys = keyring.list().map(each => each.toString('base64'))
       return { type: 'reply', id, from: self, keys, ...(trouble !== undefined && { trouble }) }
     }
     try {
       if (verb !== 'list') keyring[verb](readKey(key))
-      if (verb !== 'list') await keep(keyring.list())
+      if (verb !== 'list') await this.#keep()
       return reply()
     } catch (error) {
       return reply((error as Error).message)
@@ -181,17 +232,33 @@ function read(said: string): Message | undefined {
   }
 }
 
-/** The ring of the last life, unless TSNET_KEY says something new since: then its keys come first. */
-export function ringOf(configured: readonly Buffer[], kept: string | undefined): Buffer[] {
-  const ring = kept === undefined ? undefined : (JSON.parse(kept) as { configured: string[]; keys: string[] })
-  const given = configured.map(each => each.toString('base64'))
-  if (!ring) return [...configured]
-  const keys = ring.configured.join() === given.join() ? ring.keys : [...new Set([...given, ...ring.keys])]
-  return keys.map(each => Buffer.from(each, 'base64'))
+/** What this host's configuration says of keys, and all that it has: the first one encrypts. */
+export type Ring = { configured: readonly Buffer[]; keys: readonly Buffer[] }
+
+/**
+ * The ring of the last life, unless the configuration says something new since: then its keys come first. One that says nothing yet, for
+ * its keys are still to be brought, says nothing new.
+ */
+export function ringOf(configured: readonly Buffer[], kept: string | undefined): Ring {
+  const ring = kept === undefined ? undefined : readRing(kept)
+  if (!ring) return { configured, keys: configured }
+  if (configured.length === 0 || same(configured, ring.configured)) return ring
+  return {
+    configured,
+    keys: [...configured, ...ring.keys.filter(key => !configured.some(each => each.equals(key)))],
+  }
 }
 
-export const writeRing = (configured: readonly Buffer[], keys: readonly Buffer[]): string =>
-  JSON.stringify({
-    configured: configured.map(each => each.toString('base64')),
-    keys: keys.map(each => each.toString('base64')),
-  })
+const same = (one: readonly Buffer[], other: readonly Buffer[]) =>
+  one.length === other.length && one.every((key, i) => other[i]?.equals(key))
+
+function readRing(kept: string): Ring {
+  const { configured, keys } = JSON.parse(kept) as Record<keyof Ring, string[]>
+  const bytes = (text: string) => Buffer.from(text, 'base64')
+  return { configured: configured.map(bytes), keys: keys.map(bytes) }
+}
+
+export function writeRing({ configured, keys }: Ring): string {
+  const text = (key: Buffer) => key.toString('base64')
+  return JSON.stringify({ configured: configured.map(text), keys: keys.map(text) })
+}

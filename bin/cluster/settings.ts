@@ -13,7 +13,9 @@ export type ClusterSettings = {
   vteps: string[]
   vxlanPort: number
   seeds: Endpoint[]
-  keys: Buffer[]
+  keys: readonly Buffer[]
+  /** The keys come from a file that may not be there at the next start. */
+  areBrought?: true
   /** Port where containers' names are answered; undefined when they aren't. */
   dnsPort?: number
 }
@@ -24,19 +26,32 @@ export class Absent extends Refused {}
 /** memberlist's ports are 7946; Docker Swarm has that one. */
 const GOSSIP_PORT = 7947
 
+/** Gossip keys that are no setting's: those of a file, and whether some are known from an earlier life. */
+export type Brought = { path: string; keys: readonly Buffer[]; areKept: boolean }
+
 /** Refused names the setting that is wrong, and what is allowed; Absent tells what this host doesn't have yet. */
-export async function clusterSettings(settings: Settings): Promise<ClusterSettings> {
-  const keys = list(settings.key).map(readKey)
-  if (keys.length === 0)
-    throw new Refused(
-      `${settings.join ? 'TSNET_JOIN' : 'TSNET_SCOPE=global'} needs TSNET_KEY, the same on every host: \`openssl rand -base64 32\` makes one`,
-    )
+export async function clusterSettings(settings: Settings, brought?: Brought): Promise<ClusterSettings> {
   const seeds = list(settings.join).map(text => readEndpoint('TSNET_JOIN', text, GOSSIP_PORT))
+  const keys = gossipKeys(settings, brought)
   const bind = settings.bind ? readEndpoint('TSNET_BIND', settings.bind, GOSSIP_PORT) : await wayOut()
   const vteps = settings.vtep ? list(settings.vtep) : [bind.address]
   const vxlanPort = readPort('TSNET_VXLAN_PORT', settings['vxlan-port'])
   const dns = settings.dns === 'off' ? {} : { dnsPort: readPort('TSNET_DNS', settings.dns) }
-  return { bind, vteps: readEnds(vteps), vxlanPort, seeds, keys, ...dns }
+  return { bind, vteps: readEnds(vteps), vxlanPort, seeds, ...keys, ...dns }
+}
+
+function gossipKeys(settings: Settings, brought?: Brought): Pick<ClusterSettings, 'keys' | 'areBrought'> {
+  const said = list(settings.key).map(readKey)
+  if (brought) {
+    if (said.length + brought.keys.length === 0 && !brought.areKept)
+      throw new Absent(`no gossip key has come: ${brought.path} isn't there, or not as it has to be`)
+    return { keys: [...brought.keys, ...said], areBrought: true }
+  }
+  if (said.length === 0)
+    throw new Refused(
+      'TSNET_JOIN needs TSNET_KEY, the same on every host: `openssl rand -base64 32` makes one; or TSNET_KEY_FILE, a file that has it',
+    )
+  return { keys: said }
 }
 
 /** Refused for what is no key. */

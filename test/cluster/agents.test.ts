@@ -121,12 +121,32 @@ describe('hosts whose gossip keys are rotated', () => {
       await assert.rejects(a.keys.order('install', 'short', false), /base64 of 16, 24 or 32 bytes/)
     })).timeout(30_000)
 
+  it('take one that is brought to one host after the other when the last one has it', () =>
+    together(3, async hosts => {
+      const clusters = hosts.map(({ cluster }) => cluster)
+      const brought = Buffer.alloc(32, 8)
+      const bring = (to: Cluster) => to.reconfigure({ vteps: to.status().tunnel.ends, keys: [brought] })
+      const used = async () => counts(await (clusters[0] as Cluster).keys.order('list', undefined, false))
+      const [last, ...first] = clusters as [Cluster, ...Cluster[]]
+      for (const each of first) bring(each)
+      await until('two hosts to have it', async () => (await used())[1]?.[0] === 2)
+      assert.deepEqual(await used(), [
+        [3, 3],
+        [2, 0],
+      ])
+      bring(last)
+      await until('all to use it', async () => (await used())[0]?.[1] === 3 && (await used())[0]?.[0] === 3)
+      const { keys } = await last.keys.order('list', undefined, true)
+      assert.equal(keys[0]?.key, brought.toString('base64'))
+    })).timeout(30_000)
+
   it('go on with them after a restart, unless TSNET_KEY says something new', () => {
     const [old, next, other] = [1, 2, 3].map(fill => Buffer.alloc(32, fill)) as [Buffer, Buffer, Buffer]
-    const kept = writeRing([old], [next])
-    assert.deepEqual(ringOf([old], undefined), [old])
-    assert.deepEqual(ringOf([old], kept), [next])
-    assert.deepEqual(ringOf([other], kept), [other, next])
+    const kept = writeRing({ configured: [old], keys: [next] })
+    assert.deepEqual(ringOf([old], undefined).keys, [old])
+    assert.deepEqual(ringOf([old], kept).keys, [next])
+    assert.deepEqual(ringOf([other], kept).keys, [other, next])
+    assert.deepEqual(ringOf([], kept), { configured: [old], keys: [next] })
   })
 })
 

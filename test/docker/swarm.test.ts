@@ -11,7 +11,8 @@ import { Container } from './container.ts'
 import { asking, during, pinging } from './flows.ts'
 import { driver, engineNames, pings, who } from './support.ts'
 
-const KEY = Buffer.alloc(32, 9).toString('base64')
+const TSNET = join(project, 'dist/tsnet')
+const base64 = (fill: number) => Buffer.alloc(32, fill).toString('base64')
 const COUNT = 3
 const name = 'tsnet:latest'
 const box = `${registryAddress}/${image}`
@@ -42,6 +43,8 @@ if (driver === 'tsnet')
         await first.docker('push', box)
         for (const [index, host] of hosts.entries()) await plugIn(host, addressOf(index))
         await formSwarm([first, ...others], 'manager', net)
+        await secret('tsnet-key', base64(9))
+        await stack('swarm-key', 'tsnet')
       })
       after(async () => {
         await registry?.stop()
@@ -88,6 +91,27 @@ if (driver === 'tsnet')
           }
       }
 
+      async function secret(of: string, text: string): Promise<void> {
+        const file = join(manager().folder, of)
+        await writeFile(file, text)
+        await manager().docker('secret', 'create', of, file)
+      }
+
+      /** A stack of deploy/. */
+      async function stack(file: string, of: string): Promise<void> {
+        const text = await readFile(join(project, `deploy/${file}.yaml`), 'utf8')
+        const copy = join(manager().folder, `${file}.yaml`)
+        await writeFile(copy, text.replaceAll('image: busybox', `image: ${box}`))
+        await manager().docker('stack', 'deploy', '--compose-file', copy, of)
+      }
+
+      /** Keys that a node knows of, each with how many nodes have it, and how many use it. */
+      async function keys(host: Host): Promise<[string, number, number][]> {
+        const told = await host.exec(TSNET, 'keys', 'list', '--show', '--json')
+        const { keys } = JSON.parse(told) as { keys: { key: string; hosts: number; primary: number }[] }
+        return keys.map(each => [each.key, each.hosts, each.primary])
+      }
+
       const service = (of: string, ...args: string[]) =>
         manager().docker('service', 'create', '--detach', '--quiet', '--name', of, ...args, box)
 
@@ -109,6 +133,27 @@ if (driver === 'tsnet')
         const { stdout } = await first.attempt(['nslookup', '-type=a', 'tasks.web', '127.0.0.11'])
         for (const each of all)
           assert.match(stdout, new RegExp(`${(await each.address('shop')).replaceAll('.', '\\.')}\\b`))
+      })
+
+      it('has its gossip key from a secret, and changes it with the secret, under a flow', async () => {
+        for (const host of hosts)
+          await eventually(async () => assert.deepEqual(await keys(host), [[base64(9), COUNT, COUNT]]), MOVED)
+        const [one, two] = (await serving('web', 'shop', COUNT)) as [Container, Container]
+        await secret('tsnet-key-2', base64(10))
+        await during([pinging(one, await two.address('shop'))], async () => {
+          const other = ['--secret-rm', 'tsnet-key', '--secret-add', 'source=tsnet-key-2,target=tsnet-key']
+          await manager().docker('service', 'update', '--detach', '--quiet', ...other, 'tsnet_key')
+          const both = [
+            [base64(10), COUNT, COUNT],
+            [base64(9), COUNT, 0],
+          ]
+          for (const host of hosts)
+            await eventually(async () => assert.deepEqual(await keys(host), both), MOVED)
+          await hostAt(1).exec(TSNET, 'keys', 'remove', base64(9))
+        })
+        assert.deepEqual(await keys(hostAt(2)), [[base64(10), COUNT, COUNT]])
+        for (const host of hosts)
+          assert.doesNotMatch(await host.docker('plugin', 'inspect', name), /TSNET_KEY=\w/)
       })
 
       it('serves plain containers on the same overlay', async () => {
@@ -227,10 +272,7 @@ if (driver === 'tsnet')
       })
 
       it('runs the stack of deploy/stack.yaml', async () => {
-        const stack = await readFile(join(project, 'deploy/stack.yaml'), 'utf8')
-        const file = join(manager().folder, 'stack.yaml')
-        await writeFile(file, stack.replaceAll('image: busybox', `image: ${box}`))
-        await manager().docker('stack', 'deploy', '--compose-file', file, 'sample')
+        await stack('stack', 'sample')
         await until(
           'the probes to have reached the web',
           async () => {
@@ -279,7 +321,7 @@ if (driver === 'tsnet')
       })
 
       it('leaves nothing on any node', async () => {
-        for (const each of ['web', 'new']) await hostAt(1).docker('service', 'rm', each)
+        for (const each of ['web', 'new', 'tsnet_key']) await hostAt(1).docker('service', 'rm', each)
         for (const each of ['shop', 'barn', 'yard'])
           await eventually(async () => void (await hostAt(1).docker('network', 'rm', each)), MOVED)
         for (const host of hosts)
@@ -292,6 +334,6 @@ if (driver === 'tsnet')
 
 async function plugIn(host: Host, address: string): Promise<void> {
   await host.docker('plugin', 'create', name, join(project, 'dist/plugin'))
-  await host.docker('plugin', 'set', name, 'TSNET_SCOPE=global', `TSNET_KEY=${KEY}`, `TSNET_BIND=${address}`)
+  await host.docker('plugin', 'set', name, 'TSNET_SCOPE=global', `TSNET_BIND=${address}`)
   await host.docker('plugin', 'enable', name)
 }
