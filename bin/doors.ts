@@ -38,7 +38,7 @@ export async function openDoors(parts: Parts): Promise<{ close(): Promise<void> 
   const { docker: socket, scope } = settings
   const memory = new Memory()
   const reconciler = new Reconciler({ socket, engine, ipam, log, now: Date.now })
-  const greet = (addresses: readonly string[]) => membership.cluster?.greet(addresses) ?? false
+  const greet = (addresses: readonly string[]) => membership.cluster?.hosts.greet(addresses) ?? false
   const nodes = new SwarmNodes({ socket, greet, log })
   const spool = join(dirname(settings.api), 'spool')
   const here = { spool, conf: settings['cni-conf'], engine, ipam, store: host.settler.store }

@@ -143,7 +143,7 @@ export class Metrics {
       gauge.set(records.leases.size),
     )
     this.#gauge('tsnet_members', 'Other hosts, by state', ['state'], gauge => {
-      const others = membership.cluster?.members() ?? []
+      const others = membership.cluster?.hosts.list() ?? []
       for (const state of STATES) gauge.set({ state }, others.filter(each => each.state === state).length)
     })
     this.#gauge('tsnet_complete', '1: all that other hosts know has been heard', [], gauge =>

@@ -65,7 +65,7 @@ export class Desk implements Operator {
   }
 
   members(): answers.Member[] {
-    return this.#parts.cluster()?.members() ?? []
+    return this.#parts.cluster()?.hosts.list() ?? []
   }
 
   async networks(): Promise<answers.Network[]> {

@@ -115,12 +115,12 @@ export class Following {
   async #reopen(settings: ClusterSettings): Promise<void> {
     const { peers, open } = this.#parts
     const before = this.#cluster
-    const others = before?.met() ?? []
+    const others = before?.hosts.met() ?? []
     await before?.close()
     peers.reset()
     this.#cluster = undefined
     this.#cluster = await open(settings)
-    if (before) this.#cluster.appear(others)
+    if (before) this.#cluster.hosts.appear(others)
   }
 }
 

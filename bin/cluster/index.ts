@@ -2,12 +2,12 @@ import { isIPv4, isIPv6 } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
-import type { ClusterStatus, Forgotten, Member as Listed } from '../../cli/answers.ts'
+import type { ClusterStatus, Forgotten } from '../../cli/answers.ts'
 import type { Store } from '../../core/faces.ts'
 import type { PeerTable } from '../../core/peers.ts'
 import type { Change as RecordChange } from '../../core/records.ts'
 import type { Log } from '../../core/settle.ts'
-import { Agent, decodeTags, type Endpoint, encodeTags } from '../../gossip/index.ts'
+import { Agent, encodeTags } from '../../gossip/index.ts'
 import type { Portion } from '../../ipam/portion.ts'
 import {
   type Change,
@@ -30,15 +30,17 @@ import { toBytes } from './addresses.ts'
 import { type Contest, contested, contests, ranking } from './conflicts.ts'
 import { isSeal, seal } from './deeds.ts'
 import { Forgetting } from './forgetting.ts'
-import { Keys, ringOf, writeRing } from './keys.ts'
+import { Hosts } from './hosts.ts'
+import { Keys } from './keys.ts'
 import { Memory } from './memory.ts'
 import { type Moves, takeOver } from './others.ts'
-import { type Elsewhere, endpointsElsewhere, membersOf } from './overview.ts'
+import { type Elsewhere, endpointsElsewhere } from './overview.ts'
 import { Own } from './own.ts'
 import { Pools } from './pools.ts'
 import { Post } from './post.ts'
 import { type Divided, Prefixes } from './prefixes.ts'
 import { Reunion } from './reunion.ts'
+import { ringOf, writeRing } from './ring.ts'
 import type { ClusterSettings } from './settings.ts'
 import { Ways } from './ways.ts'
 import { witness } from './witness.ts'
@@ -98,6 +100,7 @@ export class Cluster {
   readonly #forgetting: Forgetting
   readonly #reunion: Reunion
   readonly #post: Post
+  readonly hosts: Hosts
   /** Gossip keys of all hosts. */
   readonly keys: Keys
   readonly #duties: Duties = {
@@ -133,12 +136,13 @@ export class Cluster {
     this.#agent = agent
     this.#table = table
     this.#memory = memory
+    const isForgotten = (host: string) => this.#forgetting.isForgotten(host)
+    this.hosts = new Hosts({ agent, table, bind: parts.settings.bind, isForgotten })
     this.#own = new Own(parts.store, parts.spans)
     this.#pools = this.#makePools()
     this.#prefixes = this.#makePrefixes()
     this.#ways = this.#makeWays()
     this.#forgetting = this.#makeForgetting()
-    const isForgotten = (host: string) => this.#forgetting.isForgotten(host)
     this.#reunion = new Reunion({ table, peers: parts.peers, isForgotten, heard: parts.heard })
     this.keys = this.#makeKeys(configured)
     this.#reminder = setInterval(() => this.#pools.tick(performance.now()), REMINDER).unref()
@@ -201,16 +205,6 @@ export class Cluster {
     this.keys.configure(keys).catch(err => this.#parts.log.error({ err }, 'gossip keys were not kept'))
   }
 
-  /** Joins the hosts at these addresses that aren't members yet, at this host's own port. Tells whether this one is alone. */
-  greet(addresses: readonly string[]): boolean {
-    const { bind } = this.#parts.settings
-    const alive = this.#agent.members().filter(({ status }) => status === 'alive' || status === 'suspect')
-    const members = new Set(alive.map(({ endpoint }) => endpoint.address))
-    const missing = addresses.filter(each => each !== bind.address && !members.has(each))
-    if (missing.length > 0) void this.#agent.join(missing.map(address => ({ address, port: bind.port })))
-    return members.size <= 1
-  }
-
   /** What of a pool is this host's to give; undefined when all of it is. */
   portion(pool: string): Portion | undefined {
     return this.#pools.portion(pool)
@@ -218,31 +212,24 @@ export class Cluster {
 
   status(): ClusterStatus {
     const { bind, vxlanPort } = this.#parts.settings
-    const all = this.#agent.members()
     return {
       host: this.#table.origin,
       bind: `${bind.address}:${bind.port}`,
       tunnel: { ends: [...this.#vteps], port: vxlanPort, mtu: this.#parts.peers.self?.mtu ?? 0 },
-      members: { alive: all.filter(({ status }) => status === 'alive').length, known: this.members().length },
+      members: { alive: this.hosts.alive, known: this.hosts.list().length },
       complete: this.#parts.peers.heard(),
       keys: this.#agent.keyring.list().length,
     }
   }
 
-  /** All hosts that were ever heard of and that nobody was told to forget, this one first. */
-  members(): Listed[] {
-    const all = membersOf(this.#table, this.#agent, host => this.#nameOf(host), performance.now())
-    return all.filter(({ host }) => !this.#forgetting.isForgotten(host))
-  }
-
   /** Endpoints of all networks on other hosts. */
   elsewhere(): Elsewhere[] {
-    return endpointsElsewhere(this.#table, host => this.#nameOf(host))
+    return endpointsElsewhere(this.#table, this.hosts.nameOf)
   }
 
   /** Addresses and MACs that several hosts say are theirs. */
   contests(): Contest[] {
-    return contests(this.#table, host => this.#nameOf(host))
+    return contests(this.#table, this.hosts.nameOf)
   }
 
   /**
@@ -261,19 +248,6 @@ export class Cluster {
     clearInterval(this.#reminder)
     this.keys.close()
     await this.#agent.close()
-  }
-
-  /** Where the others were met last. */
-  met(): Endpoint[] {
-    const all = this.#agent
-      .members()
-      .filter(({ name, status }) => name !== this.#table.origin && status === 'alive')
-    return all.map(({ endpoint }) => endpoint)
-  }
-
-  /** These others knew this host at another address. */
-  appear(peers: readonly Endpoint[]): void {
-    this.#agent.move(peers)
   }
 
   async #begin(fence: number): Promise<void> {
@@ -323,7 +297,7 @@ export class Cluster {
         this.#ways.move([{ network, pool }])
       },
       witness: witness(join(this.#parts.run, `blocks-${this.#table.origin}.json`)),
-      nameOf: host => this.#nameOf(host),
+      nameOf: this.hosts.nameOf,
       patience: PATIENCE,
       log,
     })
@@ -342,7 +316,7 @@ export class Cluster {
       write: entries => this.#feed({ type: 'write', entries }),
       held: this.#memory.under('prefix'),
       keep: (contested, host) => this.#keep(`prefix ${contested}`, host),
-      nameOf: host => this.#nameOf(host),
+      nameOf: this.hosts.nameOf,
       log,
     })
   }
@@ -376,8 +350,8 @@ export class Cluster {
   #makeForgetting(): Forgetting {
     return new Forgetting({
       table: this.#table,
-      members: () => this.members(),
-      nameOf: host => this.#nameOf(host),
+      members: this.hosts.list,
+      nameOf: this.hosts.nameOf,
       succeed: host => {
         this.#pools.forget(host)
         this.#feed({ type: 'forget', origin: host })
@@ -387,23 +361,14 @@ export class Cluster {
   }
 
   #makeKeys(configured: readonly Buffer[]): Keys {
-    const agent = this.#agent
     return new Keys({
       self: this.#table.origin,
-      keyring: agent.keyring,
+      keyring: this.#agent.keyring,
       configured,
       keep: ring => this.#memory.set('keyring', writeRing(ring)),
-      send: (host, message) => {
-        const member = agent.member(host)
-        if (member) agent.sendReliably(member.endpoint, message)
-      },
-      hosts: () => {
-        const others = this.members().filter(({ state }) => state !== 'self')
-        const names = (alive: boolean) =>
-          others.filter(({ state }) => (state === 'alive') === alive).map(({ host }) => host)
-        return { alive: names(true), away: names(false) }
-      },
-      nameOf: host => this.#nameOf(host),
+      send: (host, message) => this.hosts.send(host, message),
+      hosts: () => this.hosts.others(),
+      nameOf: this.hosts.nameOf,
       patience: OBEDIENCE,
       log: this.#parts.log,
     })
@@ -421,11 +386,6 @@ export class Cluster {
       met: () => this.#pools.meet(),
       log: this.#parts.log,
     })
-  }
-
-  #nameOf(host: string): string {
-    const member = this.#agent.member(host)
-    return (member && decodeTags(member.meta).host) ?? host
   }
 
   #host(): Entry {
@@ -480,6 +440,6 @@ export class Cluster {
   #contested(output: Extract<Output, { type: 'conflict' }>): void {
     const { peers, log, moved } = this.#parts
     this.#keep(`contested ${JSON.stringify(output.claim)}`, output.conflict?.winner.origin)
-    moved(contested(output, this.#table, peers, host => this.#nameOf(host), log))
+    moved(contested(output, this.#table, peers, this.hosts.nameOf, log))
   }
 }

@@ -5,9 +5,9 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Cluster } from '../../bin/cluster/index.ts'
-import { ringOf, writeRing } from '../../bin/cluster/keys.ts'
 import { telling } from '../../bin/cluster/own.ts'
 import type { Divided } from '../../bin/cluster/prefixes.ts'
+import { ringOf, writeRing } from '../../bin/cluster/ring.ts'
 import type { Store } from '../../core/faces.ts'
 import { PeerTable } from '../../core/peers.ts'
 import type { Endpoint } from '../../gossip/index.ts'
@@ -161,7 +161,7 @@ describe('a host that is forgotten', () => {
       assert.throws(() => a.cluster.forget(a.cluster.status().host), /is this host/)
       assert.throws(() => a.cluster.forget('nobody'), /no host is called nobody; there are /)
       await c.cluster.close()
-      const stateAt = ({ cluster }: typeof a) => cluster.members().find(({ host }) => host === lost)?.state
+      const stateAt = ({ cluster }: typeof a) => cluster.hosts.list().find(({ host }) => host === lost)?.state
       await until('it to be missed', () => stateAt(a) === 'dead', { deadline: 60_000 })
       a.cluster.forget(lost)
       await until('all to know', () => stateAt(a) === undefined && stateAt(b) === undefined)
@@ -179,7 +179,7 @@ describe('hosts whose daemons start one soon after the other', () => {
       const [a, c] = await Promise.all([hosts[0], hosts[2]].map(each => (each as Host).again()))
       hosts.splice(0, 3, a as Host, c as Host)
       const agree = () =>
-        hosts.every(({ cluster }) => cluster.members().some(({ agreed }) => agreed !== undefined))
+        hosts.every(({ cluster }) => cluster.hosts.list().some(({ agreed }) => agreed !== undefined))
       await until('two of them to agree', agree)
       assert.deepEqual(
         hosts.map(({ peers }) => peers.heard()),
@@ -301,7 +301,7 @@ describe('hosts whose addresses somebody else divides', () => {
       await until('the truth to be heard', () => '10.92.3.0/24' in ways(a))
       const lost = rogue.cluster.status().host
       await rogue.cluster.close()
-      const state = () => a.cluster.members().find(({ host }) => host === lost)?.state
+      const state = () => a.cluster.hosts.list().find(({ host }) => host === lost)?.state
       await until('it to be missed', () => state() === 'dead', { deadline: 60_000 })
       assert.equal(ways(a)['10.92.3.0/24'], '127.0.0.3', 'its containers may well live')
       a.cluster.forget(lost)
