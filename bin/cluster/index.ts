@@ -155,7 +155,9 @@ export class Cluster {
     const memory = new Memory(store)
     const signer = ed25519(await memory.key())
     const origin = originOf(signer.publicKey)
-    const ring = ringOf(settings.keys, memory.text('keyring'))
+    const kept = memory.text('keyring')
+    // Keys that are brought are as new to the others as to this host: what it used goes on until they have them.
+    const ring = ringOf(settings.areBrought && kept !== undefined ? [] : settings.keys, kept)
     if (settings.areBrought) await memory.set('keyring', writeRing(ring))
     const agent = await Agent.open({
       name: origin,
@@ -173,6 +175,7 @@ export class Cluster {
     const table = new Table({ ...usual, origin, signer, certifies: selfCertified, rank }, memory.table())
     cluster = new Cluster(parts, { agent, configured: ring.configured }, table, memory)
     await cluster.#begin(memory.number('fence'))
+    await cluster.keys.configure(settings.keys)
     return cluster
   }
 

@@ -42,7 +42,7 @@ type Message = z.infer<typeof message>
 type Order = Extract<Message, { type: 'order' }>
 type Reply = Extract<Message, { type: 'reply' }>
 
-/** Milliseconds until hosts that lacked a key are asked again. */
+/** Milliseconds until hosts are asked whether they have a new key, and until they are asked again: one that has just started meets them meanwhile. */
 const AGAIN = 5_000
 
 /** Characters of a key that are told when it isn't to be shown. */
@@ -79,7 +79,7 @@ export class Keys {
     for (const key of configured) keyring.install(key)
     this.#configured = configured
     await this.#keep()
-    await this.#useConfigured()
+    this.#alarm.set(AGAIN)
   }
 
   async #useConfigured(): Promise<void> {
