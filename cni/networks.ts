@@ -18,7 +18,7 @@ export type Book = {
     pool: string
     address: string
     gateway: boolean
-  }): Promise<{ address: string; written: Promise<void> }>
+  }): Promise<{ address: string; write(): Promise<void> }>
   releaseAddress(pool: string, address: string): Promise<void>
 }
 
