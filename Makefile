@@ -46,7 +46,7 @@ netlink/dist/netlink.node: netlink/socket.c node_modules/.package-lock.json
 	@mkdir -p $(@D)
 	cc -O2 -Wall -Wextra -Wno-unused-parameter -shared -fPIC -pthread -Inode_modules/node-api-headers/include -o $@ $<
 
-absent := $(addsuffix =./bin/absent.cjs,$(addprefix --alias:,iconv-lite ssh2 @grpc/grpc-js @grpc/proto-loader protobufjs tar-fs))
+absent := $(addsuffix =./bin/absent.cjs,$(addprefix --alias:,ssh2 @grpc/grpc-js @grpc/proto-loader protobufjs tar-fs))
 
 # The folder is whole in itself: copy it anywhere. The two bundles are the daemon and the thread that talks to the kernel.
 dist/tsnetd: $(sources) bin/launcher bin/absent.cjs netlink/dist/netlink.node dist/node

@@ -1,4 +1,5 @@
-// What a container runtime waits for: the verbs of tsnet-cni, and Debian's reference plugins (bridge, host-local, portmap) beside it, in turns.
+// What a container runtime waits for: the verbs of tsnet-cni, and Debian's reference plugins (bridge, host-local, portmap) beside it, in turns;
+// with whole pods, a plugin besides that does nothing.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -207,6 +208,12 @@ async function fill(spawner: Spawner, node: Node): Promise<void> {
   }
 }
 
+/** Nothing but an answer. */
+const floor: Plugin = {
+  env: {},
+  chain: () => [{ program: 'floor', config: { cniVersion: '1.0.0', name: 'bench', type: 'floor' } }],
+}
+
 /** A whole pod by a real containerd. */
 async function pods(): Promise<Medians> {
   const list = (plugin: Plugin) => ({
@@ -220,10 +227,12 @@ async function pods(): Promise<Medians> {
       })),
   })
   const fake = { env: {}, pid: 0 } as unknown as Node
-  const plugins = { tsnet: tsnet(fake), reference: reference('/run/reference') }
+  const plugins = { tsnet: tsnet(fake), reference: reference('/run/reference'), floor }
   const nodes: Record<string, CriNode> = {}
   try {
     for (const [name, plugin] of Object.entries(plugins)) nodes[name] = await CriNode.up(name, list(plugin))
+    const program = nodes.floor?.holder.path('/opt/cni/bin/floor') as string
+    execFileSync('cc', ['-O2', '-static', '-o', program, join(import.meta.dirname, 'floor.c')])
     const one = (node: CriNode) => async (): Promise<Record<string, number>> => {
       let pod: { pod_sandbox_id: string } = { pod_sandbox_id: '' }
       const run = await timed(async () => {
@@ -302,16 +311,18 @@ async function measure(spawner: Spawner, node: Node): Promise<void> {
 const merged = (a: Medians, b: Medians): Medians =>
   Object.fromEntries(Object.keys(a).map(name => [name, { ...a[name], ...b[name] }]))
 
-function tell(title: string, { tsnet = {}, reference = {} }: Medians, more: Record<string, number>): void {
+function tell(title: string, medians: Medians, more: Record<string, number>): void {
+  const { tsnet = {}, reference = {}, floor } = medians
   const all = { ...tsnet, ...more }
   print(title, [
-    ['', 'tsnet', 'reference', 'ratio', 'promise, ms'],
+    ['', 'tsnet', 'reference', 'ratio', 'promise, ms', ...(floor ? ['floor'] : [])],
     ...Object.entries(all).map(([what, value]) => [
       what,
       value,
       reference[what] ?? Number.NaN,
       reference[what] ? value / reference[what] : Number.NaN,
       targets[what] === undefined ? '' : against(value, targets[what]),
+      ...(floor ? [floor[what] ?? Number.NaN] : []),
     ]),
   ])
 }

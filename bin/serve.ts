@@ -1,6 +1,5 @@
 import { once } from 'node:events'
-import type { Server } from 'node:http'
-import express, { type ErrorRequestHandler, type Express, type Request, type Response } from 'express'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Logger } from 'pino'
 import { Refused } from '../core/errors.ts'
 import { type Method, type MethodTable, Worded } from '../core/methods.ts'
@@ -39,15 +38,17 @@ export async function serve({
   methods,
   log,
 }: Service): Promise<Served> {
-  const open = new Set<Response>()
-  const app = trimmed(express())
-  app.use((_request, response, next) => {
+  const open = new Set<ServerResponse>()
+  const known = new Map(Object.entries(methods))
+  const server = createServer(CONNECTIONS, (request, response) => {
     open.add(response)
-    response.once('close', () => open.delete(response))
-    next()
+    const timer = setTimeout(late, deadline, request, response, deadline)
+    response.once('close', () => {
+      open.delete(response)
+      clearTimeout(timer)
+    })
+    void answer(request, response, known, log)
   })
-  answering(app, new Map(Object.entries(methods)), deadline, log)
-  const server = createServer(CONNECTIONS, app)
   await listen(server, path, mode)
   return { close: () => close(server, open) }
 }
@@ -58,51 +59,75 @@ export async function serve({
  */
 const CONNECTIONS = { keepAliveTimeout: 0, headersTimeout: 0, requestTimeout: 0, requireHostHeader: false }
 
-/** Settings that cost time on each request and mean nothing here. */
-function trimmed(app: Express): Express {
-  return app.disable('x-powered-by').disable('etag').set('query parser', false)
-}
-
 /** Bytes of a request. The largest that Docker has reason to send publishes every port of a container: 7 MB. */
 const LIMIT = 8 * 2 ** 20
 
-function answering(app: Express, methods: Map<string, Method>, deadline: number, log: Logger): void {
-  const named = (request: Request) => methods.get(request.path.slice(1))
-
-  app.use((request, response, next) => {
-    if (request.method !== 'POST')
-      return fail(response, 405, `${request.method} is not spoken here, only POST`)
-    if (!named(request)) {
-      log.info({ path: request.path }, 'unknown method')
-      return fail(response, 404, `${request.path} is not a method of this daemon`)
-    }
-    const timer = setTimeout(late, deadline, request, response, deadline)
-    response.once('close', () => clearTimeout(timer))
-    next()
-  })
-
-  app.use(express.raw({ type: () => true, limit: LIMIT, inflate: false }))
-
-  app.use(async (request, response) => {
-    // The last of the body may come in while the caller is told that it came too late.
-    if (response.headersSent) return
-    const answer = await call(named(request) as Method, request.body)
-    if (response.headersSent)
-      log.warn({ path: request.path }, 'done after the caller was told of the deadline')
-    else send(response, 200, answer ?? {})
-  })
-
-  const failed: ErrorRequestHandler = (error, request, response, _next) => {
-    if (error instanceof Worded) {
-      log.info({ path: request.path, ...error.body }, 'refused')
-      return send(response, error.status, error.body)
-    }
-    const [status, sentence] = explain(error)
-    if (status >= 500) log.error({ path: request.path, err: error }, sentence)
-    else log.info({ path: request.path, status }, sentence)
-    fail(response, status, sentence)
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  methods: ReadonlyMap<string, Method>,
+  log: Logger,
+): Promise<void> {
+  const path = pathOf(request)
+  if (request.method !== 'POST') return fail(response, 405, `${request.method} is not spoken here, only POST`)
+  const method = methods.get(path.slice(1))
+  if (!method) {
+    log.info({ path }, 'unknown method')
+    return fail(response, 404, `${path} is not a method of this daemon`)
   }
-  app.use(failed)
+  try {
+    const body = await read(request)
+    // The last of the body may come in while the caller is told that it came too late.
+    if (response.headersSent || body === undefined) return
+    const said = await call(method, body)
+    if (response.headersSent) log.warn({ path }, 'done after the caller was told of the deadline')
+    else send(response, 200, said ?? {})
+  } catch (error) {
+    refuse(response, error instanceof Error ? error : new Error(`thrown: ${error}`), path, log)
+  }
+}
+
+/** Without a query, and without the host that a proxy would be told. */
+const pathOf = ({ url = '' }: IncomingMessage) => url.replace(/^http:\/\/[^/]*|\?.*$/g, '')
+
+/** The whole body; undefined when the caller went before it was there. */
+function read(request: IncomingMessage): Promise<Buffer | undefined> {
+  const { 'content-encoding': encoding = 'identity' } = request.headers
+  return new Promise((done, failed) => {
+    if (encoding !== 'identity')
+      failed(new Unread(415, `the request can't be read: encoding "${encoding}" is not spoken here`))
+    const parts: Buffer[] = []
+    let length = 0
+    request.on('data', (part: Buffer) => {
+      length += part.length
+      if (length > LIMIT) failed(new Unread(413, `the request is larger than ${LIMIT} bytes`))
+      else parts.push(part)
+    })
+    request.once('end', () => done(parts.length === 1 ? parts[0] : Buffer.concat(parts)))
+    request.once('close', () => done(undefined))
+  })
+}
+
+/** A body that can't be taken. */
+class Unread extends Error {
+  readonly status: number
+
+  constructor(status: number, message: string) {
+    super(message)
+    this.status = status
+  }
+}
+
+function refuse(response: ServerResponse, error: Error, path: string, log: Logger): void {
+  if (error instanceof Worded) {
+    log.info({ path, ...error.body }, 'refused')
+    send(response, error.status, error.body)
+    return
+  }
+  const [status, sentence] = explain(error)
+  if (status >= 500) log.error({ path, err: error }, sentence)
+  else log.info({ path, status }, sentence)
+  fail(response, status, sentence)
 }
 
 /** Checks the body's shape and runs. Refused before anything happened when the body is missing or wrong. */
@@ -131,28 +156,27 @@ function sentence(issue: { path: PropertyKey[]; message: string } | undefined): 
   return `${field}: ${message.charAt(0).toLowerCase()}${message.slice(1)}`
 }
 
-/** Status and sentence of an error of a method, of the body's reader, or of ours. */
-function explain(error: Error & { type?: string; status?: number }): [number, string] {
+/** Status and sentence of an error of a method, or of ours. */
+function explain(error: Error): [number, string] {
   if (error instanceof Refused) return [400, error.message]
-  if (error.type === 'entity.too.large') return [413, `the request is larger than ${LIMIT} bytes`]
-  if (error.type && error.status) return [error.status, `the request can't be read: ${error.message}`]
+  if (error instanceof Unread) return [error.status, error.message]
   return [500, error.message || error.name]
 }
 
 /** Hangs up, too, when the body is still on its way: nobody will read it. */
-function late(request: Request, response: Response, deadline: number): void {
+function late(request: IncomingMessage, response: ServerResponse, deadline: number): void {
   if (!request.complete) response.shouldKeepAlive = false
   const waited = `${deadline / 1000} s`
   if (request.complete) fail(response, 504, `not done after ${waited}; it may still be done later`)
   else fail(response, 408, `the request's body didn't arrive within ${waited}; nothing was done`)
 }
 
-function fail(response: Response, status: number, sentence: string): void {
+function fail(response: ServerResponse, status: number, sentence: string): void {
   send(response, status, { Err: sentence, Error: sentence })
 }
 
-/** Only the first answer to a request is sent. Plain `end` spares what express's `json` does for browsers. */
-function send(response: Response, status: number, body: object): void {
+/** Only the first answer to a request is sent. */
+function send(response: ServerResponse, status: number, body: object): void {
   if (response.headersSent) return
   const text = JSON.stringify(body)
   response.writeHead(status, {
@@ -162,7 +186,7 @@ function send(response: Response, status: number, body: object): void {
   response.end(text)
 }
 
-async function close(server: Server, open: Set<Response>): Promise<void> {
+async function close(server: Server, open: Set<ServerResponse>): Promise<void> {
   const closed = once(server, 'close')
   server.close()
   while (open.size > 0) await Promise.all([...open].map(ended))
@@ -170,4 +194,4 @@ async function close(server: Server, open: Set<Response>): Promise<void> {
   await closed
 }
 
-const ended = (response: Response) => new Promise(done => response.once('close', done))
+const ended = (response: ServerResponse) => new Promise(done => response.once('close', done))

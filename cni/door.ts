@@ -24,8 +24,8 @@ export type DoorParts = {
 
 type Held = Endpoint & { attachment: Attachment }
 type Addresses = Pick<Endpoint, 'ipv4' | 'ipv6'>
-/** Taken, and on their way to the disk. */
-type Granted = { addresses: Addresses; written: Promise<void>[] }
+/** Taken, and not yet on their way to the disk. */
+type Granted = { addresses: Addresses; write(): Promise<unknown> }
 
 /**
  * The verbs. Whatever a runtime does twice, late or never comes out right: an attachment is known by network, container and name of its
@@ -140,11 +140,11 @@ export class Door {
     const bandwidth = bandwidthOf(config)
     await this.#clear(id, config.name, subject)
     const network = await this.#parts.networks.of(config)
-    const { addresses, written } = await this.#addresses(network, askedAddresses(config))
+    const { addresses, write } = await this.#addresses(network, askedAddresses(config))
     const mac = config.runtimeConfig?.mac?.toLowerCase()
     const { container, ifname, namespace, pod } = subject
     try {
-      const attaching = this.#parts.engine.attach({
+      const asked = {
         ...{ id, network: network.id, options: {}, ports: portsOf(config), ...addresses },
         ...(mac && { mac }),
         attachment: {
@@ -153,9 +153,8 @@ export class Door {
           ...(pod && { pod }),
           ...(bandwidth && { bandwidth }),
         },
-      })
-      const [attached] = await Promise.all([attaching, ...written])
-      return made(config, subject, attached)
+      }
+      return made(config, subject, await this.#parts.engine.attach(asked, write))
     } catch (error) {
       await this.#parts.engine.detach(id)
       await this.#parts.networks.release(network, addresses)
@@ -185,18 +184,17 @@ export class Door {
   /** Both families or none. */
   async #addresses(network: Network, asked: readonly string[]): Promise<Granted> {
     const addresses: Addresses = {}
-    const written: Promise<void>[] = []
+    const writes: (() => Promise<void>)[] = []
     const grant = async (v6: boolean) => {
       const grant = await this.#address(network, asked, v6)
       addresses[v6 ? 'ipv6' : 'ipv4'] = grant.address
-      written.push(grant.written)
+      writes.push(grant.write)
     }
     try {
       if (network.ipv4.length > 0) await grant(false)
       if (network.ipv6.length > 0) await grant(true)
-      return { addresses, written }
+      return { addresses, write: () => Promise.all(writes.map(write => write())) }
     } catch (error) {
-      await Promise.allSettled(written)
       await this.#parts.networks.release(network, addresses)
       throw error instanceof Refused ? new CniError(CODE.address, error.message) : error
     }

@@ -18,7 +18,7 @@ export type Book = {
     pool: string
     address: string
     gateway: boolean
-  }): Promise<{ address: string; written: Promise<void> }>
+  }): Promise<{ address: string; write(): Promise<void> }>
   releaseAddress(pool: string, address: string): Promise<void>
 }
 
@@ -32,6 +32,8 @@ export class ConfiguredNetworks {
   /** Whether nodes share addresses. */
   readonly #shares: boolean
   readonly #turns = new Turns()
+  /** Networks with the words that a configuration was last found to mean them by: each call of a runtime's says the same. */
+  readonly #meant = new WeakMap<Network, string>()
 
   constructor(engine: Attachments, book: Book, shares: boolean) {
     this.#engine = engine
@@ -42,8 +44,16 @@ export class ConfiguredNetworks {
   /** @throws CniError when it can't be had. */
   async of(config: Config): Promise<Network> {
     if (config.network !== undefined) return this.#named(config.network)
-    const spec = this.spec(config)
     const other = this.#find(each => sharedKey(each) === config.name && each.conflist === undefined)
+    const known = other ?? this.#engine.network(networkId(config.name))
+    const words = wordsThatMatter(config)
+    if (known && this.#meant.get(known) === words) return known
+    const found = await this.#settled(this.spec(config), config, other)
+    this.#meant.set(found, words)
+    return found
+  }
+
+  async #settled(spec: NetworkSpec, config: Config, other: Network | undefined): Promise<Network> {
     if (other) return other
     const known = this.#engine.network(spec.id)
     if (!known) await this.#turns.take('make', () => this.#make(spec, config))
@@ -191,6 +201,10 @@ function toSubnet({ subnet, gateway }: Range): Subnet {
   const address = gateway ?? formatAddress(pool.family, first)
   return { pool: formatPrefix(pool), gateway: `${address}/${pool.length}`, aux: {} }
 }
+
+/** What `spec` looks at. */
+const wordsThatMatter = (config: Config): string =>
+  JSON.stringify([config.mode, config.internal, config.ipam, wordsOf(config)])
 
 function wordsOf({ bridge, mtu, ipMasq, isolation, vni }: Config): Record<string, string> {
   const said = { bridge, mtu, masquerade: ipMasq, isolation, vni }

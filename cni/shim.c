@@ -155,17 +155,24 @@ static int send_all(int fd, const struct text *text, long end) {
   return 0;
 }
 
-// The answer of HTTP up to the end of the connection.
-static int receive_all(int fd, struct text *text, long end) {
+// Where the body of a whole answer of HTTP begins; NULL while there is more to come.
+static char *body_of(const struct text *answer) {
+  char *gap = strstr(answer->bytes, "\r\n\r\n"), *length = gap ? strcasestr(answer->bytes, "\r\ncontent-length: ") : NULL;
+  return length && length < gap && strlen(gap + 4) == strtoul(length + 18, NULL, 10) ? gap + 4 : NULL;
+}
+
+// Not up to the end of the connection, which the daemon has yet to close.
+static char *receive_body(int fd, struct text *text, long end) {
   for (;;) {
     reserve(text, 65536);
     patient(fd, end);
     ssize_t got = recv(fd, text->bytes + text->length, 65536, 0);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0 || now() > end) return -1;
+    if (got <= 0 || now() > end) return NULL;
     text->length += got;
     text->bytes[text->length] = 0;
-    if (got == 0) return text->length > 0 ? 0 : -1;
+    char *body = body_of(text);
+    if (body) return body;
   }
 }
 
@@ -179,12 +186,9 @@ static int ask(int fd, const struct text *question, long end, char **body) {
                                "POST /Cni HTTP/1.1\r\nHost: tsnet\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n",
                                question->length));
   append(&head, question->bytes, question->length);
-  if (send_all(fd, &head, end) || receive_all(fd, &answer, end)) return 0;
-  char *gap = strstr(answer.bytes, "\r\n\r\n");
-  char *length = strcasestr(answer.bytes, "\r\ncontent-length: ");
-  if (!gap || !length || sscanf(answer.bytes, "HTTP/1.1 %d", &status) != 1) return 0;
-  *body = gap + 4;
-  return strlen(*body) == strtoul(length + 18, NULL, 10) ? status : 0;
+  if (send_all(fd, &head, end)) return 0;
+  *body = receive_body(fd, &answer, end);
+  return *body && sscanf(answer.bytes, "HTTP/1.1 %d", &status) == 1 ? status : 0;
 }
 
 // Writes the request where the daemon finds it: whole, on disk and under a name that stands for the attachment, or not at all.

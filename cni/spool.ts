@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { readFile, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Log } from '../core/settle.ts'
@@ -31,6 +31,8 @@ export class Spool {
   }
 
   #names(): string[] {
+    // An error takes longer than the look.
+    if (!existsSync(this.#folder)) return []
     try {
       return readdirSync(this.#folder).filter(name => name.endsWith('.del'))
     } catch {

@@ -137,7 +137,7 @@ export class Engine implements Attachments {
     })
   }
 
-  attach(spec: AttachmentSpec): Promise<Attached> {
+  attach(spec: AttachmentSpec, beside: () => Promise<unknown> = async () => {}): Promise<Attached> {
     return this.#turns.take(spec.id, async () => {
       const network = this.#networkOf(spec.network)
       if (this.endpoint(spec.id))
@@ -147,9 +147,12 @@ export class Engine implements Attachments {
       const sandbox = spec.attachment.namespace
       const endpoint = { ...spec, mac, sandbox, published: [], created: this.#parts.now() }
       const published = await this.#publisher.grant(network, endpoint)
-      await this.#changes.change({ table: 'endpoint', id: spec.id, value: { ...endpoint, published } }, [
-        spec.id,
-      ])
+      const value = { ...endpoint, published }
+      const other = beside()
+      // Thrown below.
+      other.catch(() => {})
+      await this.#changes.change({ table: 'endpoint', id: spec.id, value }, [spec.id])
+      await other
       return this.#attached(network, endpoint)
     })
   }

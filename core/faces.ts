@@ -286,8 +286,11 @@ export type Attached = {
 export interface Attachments extends Networks {
   networks(): Iterable<Network>
   attachments(): (Endpoint & { attachment: Attachment })[]
-  /** Refused when a port is taken; a StepError EEXIST tells that the container has a link of that name. */
-  attach(spec: AttachmentSpec): Promise<Attached>
+  /**
+   * Refused when a port is taken; a StepError EEXIST tells that the container has a link of that name. What `beside` writes goes to the
+   * disk together with the record.
+   */
+  attach(spec: AttachmentSpec, beside?: () => Promise<unknown>): Promise<Attached>
   /** An unknown id is fine. The link's name in the container is free at once. */
   detach(id: string): Promise<void>
   /** Takes out of sight a link that no record tells of: its ADD was cut off, and its other end is on the way out. */

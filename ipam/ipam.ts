@@ -7,7 +7,7 @@ import { choosePool, explicitPool, poolId, type Space } from './pools.ts'
 import { explicitAddress, freeIn, nextAddress, type Portion, partsOf } from './portion.ts'
 import { formatAddress, formatPrefix, overlaps, type Prefix, parseAddress, parsePrefix } from './prefix.ts'
 import { forgotten, type Grant, type Held, inUse } from './reclaim.ts'
-import type { AddressRequest, IpamDeps, PoolAnswer, PoolRequest } from './requests.ts'
+import type { AddressRequest, IpamDeps, PoolAnswer, PoolRequest, Taken } from './requests.ts'
 
 /** Milliseconds within which dockerd has replayed what it knows. */
 const replayTime = 60_000
@@ -115,13 +115,13 @@ export class Ipam {
    * @throws Refused when it is taken, not a host's, outside the pool or this host's blocks, or when none is free.
    */
   async requestAddress(request: AddressRequest): Promise<string> {
-    const { address, written } = await this.grantAddress(request)
-    await written
+    const { address, write } = await this.grantAddress(request)
+    await write()
     return address
   }
 
-  /** The same, answering as soon as the address is taken: it may be used once it is written. */
-  async grantAddress(request: AddressRequest): Promise<{ address: string; written: Promise<void> }> {
+  /** The same, answering as soon as the address is taken. Who uses it calls `write`, who doesn't releaseAddress. */
+  async grantAddress(request: AddressRequest): Promise<Taken> {
     const { pool, address, gateway } = request
     const leased = this.#held(pool).record.dhcp
     if (leased && !gateway && (request.mac || !address)) return this.#lease(this.#held(pool), leased, request)
@@ -138,20 +138,16 @@ export class Ipam {
     }
     const grant = before ?? { gateway, created: this.#deps.clock() }
     held.addresses.take(value, { ...grant, registration: this.#registration })
-    if (before) return { address: answer, written: Promise.resolve() }
+    if (before) return { address: answer, write: async () => {} }
     const id = leaseId(held, value)
     const lease = { id, pool, address: text, ...grant }
     portion?.left(freeIn(held, portion))
-    const written = this.#write([{ table: 'lease', id, value: lease }], () => held.addresses.free(value))
-    return { address: answer, written }
+    const write = () => this.#write([{ table: 'lease', id, value: lease }], () => held.addresses.free(value))
+    return { address: answer, write }
   }
 
   /** What the LAN's own server gives to a MAC. A container that comes back with its MAC gets what its record says. */
-  async #lease(
-    held: Held,
-    link: string,
-    request: AddressRequest,
-  ): Promise<{ address: string; written: Promise<void> }> {
+  async #lease(held: Held, link: string, request: AddressRequest): Promise<Taken> {
     const { leases } = this.#deps.store.records
     const granted = await lease(this.#deps.dhcp, link, request, held.prefix)
     const { address } = granted
@@ -166,11 +162,12 @@ export class Ipam {
     held.addresses.take(value, grant)
     const { registration: _, ...kept } = grant
     const record = { id, pool: held.record.id, address, ...kept, dhcp: granted }
-    const written = this.#write([{ table: 'lease', id, value: record }], () => {
-      held.addresses.free(value)
-      this.#deps.dhcp?.release(link, granted)
-    })
-    return { address: `${address}/${held.prefix.length}`, written }
+    const write = () =>
+      this.#write([{ table: 'lease', id, value: record }], () => {
+        held.addresses.free(value)
+        this.#deps.dhcp?.release(link, granted)
+      })
+    return { address: `${address}/${held.prefix.length}`, write }
   }
 
   /** Gives back an address; one that is free, or of an unknown pool, is fine. */

@@ -27,3 +27,6 @@ export type AddressRequest = {
   mac?: string
   hostname?: string
 }
+
+/** An address that nobody else gets; it may be used once `write` has put it on the disk. */
+export type Taken = { address: string; write(): Promise<void> }

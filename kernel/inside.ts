@@ -5,9 +5,9 @@ import {
   dumpQdiscs,
   dumpRoutes,
   type Route as Found,
+  findLink,
   getLink,
   IFA_F,
-  type Link,
   NetlinkError,
   newAddress,
   newRoute,
@@ -53,9 +53,9 @@ export function settle(
     here.request(setLink({ name, netNsFd: file }))
     // The kernel puts the first free number in the place of %d (dev_alloc_name in net/core/dev.c).
     const found = there(inside.namespace, socket => {
-      const { index } = socket.request(getLink({ name }))
+      const { index } = socket.request(findLink({ name }))
       socket.request(setLink({ index, name: `${prefix}%d` }))
-      return socket.request(getLink({ index })).name as string
+      return socket.request(findLink({ index })).name as string
     })
     return furnish(found, inside)
   } catch (error) {
@@ -79,7 +79,7 @@ export function holds(namespace: string, name: string): boolean {
 export function furnish(name: string, { namespace, addresses, routes, rate }: Inside): Failure | undefined {
   try {
     return there(namespace, socket => {
-      const { index, address: mac = '' } = socket.request(getLink({ name }))
+      const { index, address: mac = '' } = socket.request(findLink({ name }))
       const local = addresses.some(each => each.includes(':')) ? [linkLocal(mac)] : []
       const outcomes = socket.batch([
         setLink({ index, afSpec: { inet6: { addrGenMode: ADDR_GEN_NONE } } }),
@@ -151,7 +151,7 @@ function toRoute({ family, dst, dstLength, gateway, protocol, scope }: Found): R
 export function retire(namespace: string, name: string, mac?: string): void {
   try {
     there(namespace, socket => {
-      const link: Link = socket.request(getLink({ name }))
+      const link = socket.request(findLink({ name }))
       if (link.group !== LINK_GROUP || link.address !== (mac ?? link.address)) return
       // A link that is up keeps its name (dev_change_name in net/core/dev.c).
       socket.batch([

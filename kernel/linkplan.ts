@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { delLink, type Link, newLink, type Request, setLink } from '@tsnet/netlink'
+import { delLink, newLink, type Outline, type Request, setLink } from '@tsnet/netlink'
 import type { LinkRow } from '../core/rows.ts'
 import { createOnParent, hangs } from './lanplan.ts'
 import {
@@ -22,7 +22,7 @@ const ADDR_GEN_NONE = 1
 export const DF_INHERIT = 2
 
 /** What tells a link's owner. */
-export const marks = (link: Link): Marks => {
+export const marks = (link: Outline): Marks => {
   const { name = '', kind = '', group = 0, alias } = link
   return alias === undefined ? { name, type: kind, group } : { name, type: kind, group, alias }
 }
@@ -38,7 +38,7 @@ const nothing: Plan = { requests: [] }
  */
 export function plan(
   { verb, row }: Placed<LinkRow>['step'],
-  links: ReadonlyMap<string, Link>,
+  links: ReadonlyMap<string, Outline>,
   namespace?: number,
 ): Plan {
   const there = links.get(row.name)
@@ -65,7 +65,7 @@ const absent = (row: LinkRow): Failure => ({ code: 'ENODEV', words: `no such lin
  * Deleting a link takes the kernel 15 to 20 ms, a whole group of links hardly longer: for now it goes down and into the
  * trash group, where no rule and no reader sees it.
  */
-function remove(link: Link, row: LinkRow): Plan {
+function remove(link: Outline, row: LinkRow): Plan {
   switch (ownership(marks(link))) {
     case 'own':
       return { requests: [setLink({ index: link.index, up: false, group: TRASH_GROUP })], trash: true }
@@ -79,11 +79,11 @@ function remove(link: Link, row: LinkRow): Plan {
 }
 
 /** The end of a veth that its other end brought along needs nothing but to be up. */
-const isOtherEnd = (row: LinkRow, link: Link) =>
+const isOtherEnd = (row: LinkRow, link: Outline) =>
   row.type === 'veth' && row.peer === undefined && link.kind === 'veth' && made(marks(link))
 
 /** Adding a bridge that is there and not yet ours takes it into use; a link of ours is there already. */
-function adopt(row: LinkRow, link: Link): Plan {
+function adopt(row: LinkRow, link: Outline): Plan {
   if (isOtherEnd(row, link)) {
     const silent = setLink({ index: link.index, afSpec: { inet6: { addrGenMode: ADDR_GEN_NONE } } })
     return { requests: [silent, ...change(row, link, undefined)] }
@@ -214,7 +214,7 @@ function portSettings({ hairpin, isolated, ...tunnel }: Partial<LinkRow>) {
 }
 
 /** A port's settings are looked at before its new master is, so they come in a message of their own. */
-function change(row: LinkRow, { index }: Link, master: number | undefined): Request<undefined>[] {
+function change(row: LinkRow, { index }: Outline, master: number | undefined): Request<undefined>[] {
   const [settings, tunnel] = [portSettings(row), tunnelSettings(row)]
   return [
     setLink({

@@ -1,5 +1,16 @@
 import { closeSync, openSync } from 'node:fs'
-import { delLink, dumpLinks, getLink, type Link, NetlinkError, type Socket } from '@tsnet/netlink'
+import {
+  delLink,
+  dumpLinks,
+  findLink,
+  getLink,
+  type Link,
+  type LinkRef,
+  NetlinkError,
+  type Outline,
+  type Request,
+  type Socket,
+} from '@tsnet/netlink'
 import type { LinkRow, Row } from '../core/rows.ts'
 import { furnish, settle } from './inside.ts'
 import { explained, hangs, lanFields, mayWaitForTrash } from './lanplan.ts'
@@ -31,7 +42,7 @@ export class Links implements Room {
   /** Rows with the links they were read from. */
   present(rows: readonly Row[], owned: boolean): { row: LinkRow; link: Link }[] {
     const asked = new Set(rows.flatMap(row => (row.kind === 'link' ? row.name : [])))
-    const links = owned ? this.#dump() : this.#look(asked)
+    const links = owned ? this.#dump() : this.#look(asked, getLink)
     if (owned) this.#parents.clear()
     for (const row of rows)
       if (row.kind === 'link' && row.parent !== undefined)
@@ -44,7 +55,7 @@ export class Links implements Room {
 
   /** Numbers of links by name, whoever made them. */
   indexes(names: Iterable<string>): Map<string, number> {
-    return new Map([...this.#look(new Set(names))].map(([name, link]) => [name, link.index]))
+    return new Map([...this.#look(new Set(names), findLink)].map(([name, link]) => [name, link.index]))
   }
 
   /** Whether we have just put a link of this name into the trash. */
@@ -58,7 +69,7 @@ export class Links implements Room {
   }
 
   /** Whether somebody made or took away a link that others are to hang on. */
-  isParentAnew({ name = '', index }: Link, there: boolean): boolean {
+  isParentAnew({ name = '', index }: Outline, there: boolean): boolean {
     if (!this.#parents.has(name) || this.#parents.get(name) === (there ? index : 0)) return false
     this.#parents.set(name, there ? index : 0)
     return true
@@ -71,8 +82,8 @@ export class Links implements Room {
 
   /** Whether the link of this number is ours, and not on its way out. */
   isOurs(index: number): boolean {
-    const [link] = this.#socket.batch([getLink({ index })])
-    return link !== undefined && isLink(link) && link.up && ownership(marks(link)) !== 'foreign'
+    const [link] = this.#socket.batch([findLink({ index })])
+    return link !== undefined && isFound(link) && link.up && ownership(marks(link)) !== 'foreign'
   }
 
   /** Names of the container engine's own bridges. */
@@ -92,7 +103,7 @@ export class Links implements Room {
     const names = steps.flatMap(({ step: { row } }) =>
       [row.name, row.master ?? [], row.parent ?? [], otherEnd(row) ?? []].flat(),
     )
-    const links = this.#look(new Set(names), true)
+    const links = this.#look(new Set(names), findLink, true)
     const plans: Planned[] = steps.map(({ step }) => planned(step, links))
     const requests = plans.flatMap(plan => ('requests' in plan ? plan.requests : []))
     const outcomes = this.#socket.batch(requests)
@@ -129,11 +140,15 @@ export class Links implements Room {
     }
   }
 
-  #look(names: ReadonlySet<string>, trash = false): Map<string, Link> {
+  #look<L extends Outline>(
+    names: ReadonlySet<string>,
+    ask: (ref: LinkRef) => Request<L>,
+    trash = false,
+  ): Map<string, L> {
     const valid = [...names].filter(validLinkName)
-    const answers = this.#socket.batch(valid.map(name => getLink({ name })))
+    const answers = this.#socket.batch(valid.map(name => ask({ name })))
     // The kernel also finds links by alternative names, which are no names of ours.
-    const links = answers.flatMap((link, i) => (isLink(link) && link.name === valid[i] ? link : []))
+    const links = answers.flatMap((link, i) => (isFound(link) && link.name === valid[i] ? link : []))
     return new Map(
       links.flatMap(link => (trash || link.group !== TRASH_GROUP ? [[link.name as string, link]] : [])),
     )
@@ -154,8 +169,8 @@ export class Links implements Room {
       kind && hangs({ type: kind as LinkRow['type'] }) ? (link ?? []) : [],
     ])
     const unknown = [...new Set(above.flat())].filter(index => !names.has(index))
-    for (const link of this.#socket.batch(unknown.map(index => getLink({ index })))) {
-      if (isLink(link) && link.group !== TRASH_GROUP) names.set(link.index, link.name ?? '')
+    for (const link of this.#socket.batch(unknown.map(index => findLink({ index })))) {
+      if (isFound(link) && link.group !== TRASH_GROUP) names.set(link.index, link.name ?? '')
     }
     return names
   }
@@ -164,7 +179,7 @@ export class Links implements Room {
 type Planned = Plan & { namespace?: number }
 
 /** A plan that needs a container's namespace has it open until it is carried out. */
-function planned(step: Placed<LinkRow>['step'], links: ReadonlyMap<string, Link>): Planned {
+function planned(step: Placed<LinkRow>['step'], links: ReadonlyMap<string, Outline>): Planned {
   const inside = isBirth(step) ? step.row.peer?.inside : undefined
   if (!inside) return plan(step, links)
   try {
@@ -190,7 +205,7 @@ function furnished(step: Placed<LinkRow>['step']): Failure | undefined {
 /** Name of a veth's other end if that is born beside it. */
 const otherEnd = ({ peer }: LinkRow) => (peer?.inside ? undefined : peer?.name)
 
-const isLink = (answer: Link | NetlinkError): answer is Link => !(answer instanceof NetlinkError)
+const isFound = <L>(answer: L | NetlinkError): answer is L => !(answer instanceof NetlinkError)
 
 /** How many steps from the first on don't touch a link that an earlier one of them touches. */
 function independent(steps: readonly Placed<LinkRow>[]): number {

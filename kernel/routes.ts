@@ -3,9 +3,9 @@ import {
   delRoute,
   dumpAddresses,
   dumpRoutes,
-  getLink,
-  type Link,
+  findLink,
   NetlinkError,
+  type Outline,
   type Request,
   type Route,
   RT_SCOPE,
@@ -51,7 +51,7 @@ export class Routes implements Room {
   }
 
   /** Whether a link that our routes lead by came up again: the kernel has dropped them without a word (fib_disable_ip). */
-  isUpAgain({ index, up }: Link, there: boolean): boolean {
+  isUpAgain({ index, up }: Outline, there: boolean): boolean {
     const before = this.#bearers.get(index)
     if (!there) this.#bearers.delete(index)
     else if (before !== undefined) this.#bearers.set(index, up)
@@ -78,7 +78,7 @@ export class Routes implements Room {
 
   #names(routes: readonly Route[]): Map<number, string> {
     const indexes = [...new Set(routes.flatMap(({ oif }) => oif ?? []))]
-    const links = this.#socket.batch(indexes.map(index => getLink({ index })))
+    const links = this.#socket.batch(indexes.map(index => findLink({ index })))
     return new Map(
       links.flatMap(link => (link instanceof NetlinkError ? [] : [[link.index, link.name ?? ''] as const])),
     )

@@ -8,15 +8,15 @@ import {
   dumpTables,
   type Generation,
   getGeneration,
-  type Link,
   type Listener,
   listen,
   NFNLGRP,
   NFPROTO,
+  type Outline,
   type Received,
   RTNLGRP,
-  readLink,
   readNeighbour,
+  readOutline,
 } from '@tsnet/netlink'
 import type { AcceptRow } from '../core/rows.ts'
 import type { Accepts } from './accepts.ts'
@@ -114,16 +114,17 @@ export class Watch {
   }
 
   #hearRoute({ type, bytes, from, to }: Received): void {
-    if (type === RTM.NEWLINK || type === RTM.DELLINK)
-      this.#hearLink(readLink(bytes, from, to), type === RTM.NEWLINK)
+    // Of families, in the first byte, before all else is read: a port of a bridge is told of twice as often by its bridge.
+    if ((type === RTM.NEWLINK || type === RTM.DELLINK) && bytes[from] === AF_UNSPEC)
+      this.#hearLink(readOutline(bytes, from, to), type === RTM.NEWLINK)
     if (type === RTM.DELADDR) this.#hearAddress(readAddress(bytes, from, to))
     if (type === RTM.NEWADDR || type === RTM.DELADDR) this.#hearParentAddress(readAddress(bytes, from, to))
   }
 
   /** What matters is how a link is once it is left alone: a step may be half done. */
-  #hearLink(link: Link, there: boolean): void {
-    const { name = '', family } = link
-    if (family !== AF_UNSPEC || passes(name)) return
+  #hearLink(link: Outline, there: boolean): void {
+    const { name = '' } = link
+    if (passes(name)) return
     if (this.#rooms.links.isParentAnew(link, there)) this.#ring()
     if (this.#rooms.routes.isUpAgain(link, there)) this.#ring()
     if (ENGINE_BRIDGE.test(name)) this.#hearEngineBridge(name, there)
@@ -208,7 +209,7 @@ export class Watch {
 }
 
 /** Up, in our group, and a port of a bridge where it should be. */
-function wholesome({ up, group, kind, master }: Link): boolean {
+function wholesome({ up, group, kind, master }: Outline): boolean {
   if (group === LAN_GROUP) return up
   return up && group === LINK_GROUP && (kind !== 'veth' || master !== undefined)
 }

@@ -21,8 +21,13 @@ export const RECEIVE_BUFFER = 1 << 20
 const SEND_BUFFER = 1 << 20
 /** The kernel queues its answer before send returns; whoever waits this long has met a kernel that lost it. */
 const PATIENCE_SECONDS = 30
-/** A dump's datagrams have at most 32 KiB (netlink_recvmsg in net/netlink/af_netlink.c); pages are only touched when used. */
-const ROOM = 1 << 18
+/**
+ * Where answers arrive, for one conversation of a thread at a time. A dump's datagrams have at most 32 KiB (netlink_recvmsg in
+ * net/netlink/af_netlink.c).
+ */
+let room: Buffer = Buffer.alloc(1 << 18)
+/** Bytes of a request at first. */
+const DRAFT = 4096
 
 /** Opens a netlink socket with extended acks, capped acks and strict checking on. Throws NetlinkError. */
 export function descriptor({ protocol, namespace = '', receiveBuffer = RECEIVE_BUFFER }: Options): number {
@@ -38,8 +43,7 @@ const write = promisify(fs.write)
 /** One conversation at a time: messages are gathered, sent at once, and what comes back is handed over until someone has enough. */
 export class Channel implements Disposable {
   readonly #fd: number
-  readonly #out = new Writer()
-  #in: Buffer = Buffer.alloc(ROOM)
+  readonly #out = new Writer(DRAFT)
   #sequence = 0
   /** Sequence number of the message that is to be acknowledged. */
   #acknowledged = 0
@@ -97,20 +101,20 @@ export class Channel implements Disposable {
    */
   exchange(visit: (message: Received) => boolean): number {
     if (this.#out.at > SEND_BUFFER) native.grow(this.#fd, this.#out.at)
-    return this.#read(native.exchange(this.#fd, this.#out.bytes, this.#out.at, this.#in), visit)
+    return this.#read(native.exchange(this.#fd, this.#out.bytes, this.#out.at, room), visit)
   }
 
   /** As exchange, but what the kernel does inside of send is done in libuv's thread pool. */
   async exchangeLater(visit: (message: Received) => boolean): Promise<number> {
     await write(this.#fd, this.#out.bytes, 0, this.#out.at, null)
-    return this.#read(native.receive(this.#fd, this.#in, 1), visit)
+    return this.#read(native.receive(this.#fd, room, 1), visit)
   }
 
   #read(first: number, visit: (message: Received) => boolean): number {
     let lost = 0
-    for (let length = first; ; length = native.receive(this.#fd, this.#in, lost ? 0 : 1)) {
-      if (length > this.#in.length) {
-        this.#in = Buffer.alloc(length)
+    for (let length = first; ; length = native.receive(this.#fd, room, lost ? 0 : 1)) {
+      if (length > room.length) {
+        room = Buffer.alloc(length)
         lost = EMSGSIZE
       } else if (length >= 0) {
         if (this.#succeeded(length) || this.#visit(length, visit)) return lost
@@ -125,15 +129,15 @@ export class Channel implements Disposable {
   /** Reads what has come in the meantime and hands it over, never waiting. */
   drain(visit: (message: Received) => boolean): void {
     for (;;) {
-      const length = native.receive(this.#fd, this.#in, 0)
+      const length = native.receive(this.#fd, room, 0)
       if (length < 0) return
-      this.#visit(Math.min(length, this.#in.length), visit)
+      this.#visit(Math.min(length, room.length), visit)
     }
   }
 
   /** The one answer that most conversations have, so it is recognised without being taken apart. */
   #succeeded(length: number): boolean {
-    const bytes = this.#in
+    const bytes = room
     return (
       length >= HEADER + 4 &&
       bytes.readUInt16LE(4) === NLMSG.ERROR &&
@@ -144,7 +148,7 @@ export class Channel implements Disposable {
 
   /** Answers to earlier conversations, which ended early, are passed over. */
   #visit(length: number, visit: (message: Received) => boolean): boolean {
-    return eachMessage(this.#in, length, message =>
+    return eachMessage(room, length, message =>
       message.sequence >= this.first && message.sequence <= this.#sequence ? visit(message) : false,
     )
   }

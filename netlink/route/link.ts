@@ -1,7 +1,7 @@
 import { attribute, attributes, nested } from '../attributes.ts'
 import { body, command, type Dump, dump, NLM_F, query, type Request } from '../message.ts'
 import { bridgePortSet } from './bridge.ts'
-import { type LinkKind, type LinkPort, linkInfo } from './linkinfo.ts'
+import { type LinkKind, type LinkPort, linkInfo, linkInfoSet } from './linkinfo.ts'
 import { ifinfomsg, type PlainLink, type plainLinkBody, plainLinkTable } from './plainlink.ts'
 import { RTM } from './types.ts'
 
@@ -58,6 +58,29 @@ const link = {
 /** Reads the body of an RTM_NEWLINK or RTM_DELLINK event. */
 export const readLink = link.read
 
+const outlineSet = attributes({
+  address: plainLinkTable.address,
+  name: plainLinkTable.name,
+  master: plainLinkTable.master,
+  info: attribute(18, 'IFLA_LINKINFO', attributes({ kind: linkInfoSet.table.kind })),
+  alias: plainLinkTable.alias,
+  group: plainLinkTable.group,
+})
+const outlineBody = body(ifinfomsg, outlineSet)
+
+/** A link without its settings, of which a port of a bridge has some eighty. The kind is in the kernel's words. */
+export type Outline = Omit<ReturnType<typeof outlineBody.read>, 'info'> & { up: boolean; kind?: string }
+
+const outline = {
+  read(bytes: Buffer, from: number, to: number): Outline {
+    const { info, ...rest } = outlineBody.read(bytes, from, to)
+    return { ...rest, ...info, up: (rest.flags & IFF_UP) !== 0 }
+  },
+}
+
+/** As readLink. */
+export const readOutline = outline.read
+
 /** `ip link add`. EEXIST when the name is taken. */
 export const newLink = (spec: LinkSpec): Request<undefined> =>
   command(RTM.NEWLINK, NLM_F.CREATE | NLM_F.EXCL, linkBody, toWire(spec))
@@ -73,6 +96,10 @@ export const delLink = (ref: LinkRef | { group: number }): Request<undefined> =>
 /** `ip link show dev`, without statistics. ENODEV when there is no such link. */
 export const getLink = (ref: LinkRef): Request<Link> =>
   query(RTM.GETLINK, linkBody, { ...ref, extMask: SKIP_STATS }, link)
+
+/** As getLink. */
+export const findLink = (ref: LinkRef): Request<Outline> =>
+  query(RTM.GETLINK, linkBody, { ...ref, extMask: SKIP_STATS }, outline)
 
 /** `ip link show`, without statistics; only the ports of `master` or the links of a kind, when asked. */
 export const dumpLinks = (
