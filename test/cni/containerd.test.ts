@@ -82,6 +82,22 @@ for (const release of ['1.6', '2.1'] as const)
       await until('the record to go', () => endpoints().length === 0)
     })
 
+    // containerd 2 asks by STATUS, and a kubelet takes the pods of a node that isn't ready out of their services.
+    it('is ready while tsnetd restarts', async () => {
+      await node.tsnetd.stop()
+      const asked = node.ready()
+      await node.tsnetd.start(node.holder)
+      assert.equal((await asked).status, true)
+    })
+
+    it(release === '1.6' ? 'never hears that tsnetd is away' : 'hears that tsnetd is away', async () => {
+      await node.tsnetd.kill()
+      const { status, message } = await node.ready()
+      await node.tsnetd.start(node.holder)
+      assert.equal(status, release === '1.6')
+      if (!status) assert.match(message, /tsnetd doesn't answer/)
+    })
+
     it('a pod that could not start leaves nothing', async () => {
       const first = await start(podConfig(18090))
       await assert.rejects(start(podConfig(18090)), /18090\/tcp/)

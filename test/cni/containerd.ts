@@ -151,7 +151,7 @@ snapshotter = "native"
 pinned_images = { sandbox = "${image}" }`
 
 function connect(address: string): Client {
-  const definition = loadSync(join(import.meta.dirname, 'cri.proto'), { keepCase: true })
+  const definition = loadSync(join(import.meta.dirname, 'cri.proto'), { keepCase: true, defaults: true })
   const { runtime } = loadPackageDefinition(definition) as never as {
     runtime: { v1: { RuntimeService: ServiceClientConstructor } }
   }
