@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import * as z from 'zod'
 import { CniError, CODE } from './errors.ts'
+import type { Asked } from './request.ts'
 
 /**
  * The network configuration on a plugin's standard input. What a user wrote is checked strictly; what runtimes add
@@ -151,8 +152,8 @@ export function rangesOf({ ipam }: Config): Range[] {
 }
 
 /** Addresses asked for, without prefix length. */
-export const askedAddresses = ({ runtimeConfig, args }: Config): string[] =>
-  (runtimeConfig?.ips ?? args?.cni?.ips ?? []).map(each => each.split('/')[0] ?? each)
+export const askedAddresses = ({ runtimeConfig, args }: Config, { IP }: Asked): string[] =>
+  (runtimeConfig?.ips ?? args?.cni?.ips ?? (IP ? [IP] : [])).map(each => each.split('/')[0] ?? each)
 
 export function dnsOf({ dns, runtimeConfig }: Config): Dns {
   const { servers, searches, options } = runtimeConfig?.dns ?? {}

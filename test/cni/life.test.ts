@@ -129,6 +129,42 @@ describeAsRoot('cni: life of a container', function () {
     success(await publishing.del(two, env))
   })
 
+  it('host ports that the runtime listens at itself, before ADD (nerdctl) or after it (podman)', async () => {
+    const env = { CNI_ARGS: 'IgnoreUnknown=1;K8S_POD_NAME=a' }
+    await serving(node, 18086, 'of the runtime')
+    for (const port of [18086, 18087]) {
+      const [one, two] = [await node.sandbox(), await node.sandbox()]
+      const publishing = plugin.with(map(port))
+      success(await publishing.add(one, env))
+      if (port === 18087) await serving(node, port, 'of the runtime')
+      assert.match((await publishing.add(two, env)).json.msg ?? '', new RegExp(`port ${port}/tcp .*taken`))
+      await node.stop('SIGKILL')
+      await node.start()
+      await serving(one, 80, 'of the container')
+      assert.equal(await fetched(node, '127.0.0.1', port), 'of the container')
+      success(await publishing.del(one, env))
+      assert.equal(await fetched(node, '127.0.0.1', port), 'of the runtime')
+    }
+  })
+
+  it('a host port that a program of the host has is refused to a pod', async () => {
+    const pod = await node.sandbox()
+    await serving(node, 18088, "of the host's own")
+    const refused = await plugin.with(map(18088)).add(pod, { CNI_ARGS: 'K8S_POD_UID=78' })
+    assert.match(refused.json.msg ?? '', /port 18088\/tcp at 0\.0\.0\.0 is already taken/)
+  })
+
+  it('an address and a MAC that were asked for in CNI_ARGS', async () => {
+    const pod = await node.sandbox()
+    const env = { CNI_ARGS: 'IgnoreUnknown=1;IP=10.93.77.8;MAC=02:00:00:AA:00:02' }
+    const { json } = success(await plugin.add(pod, env))
+    assert.equal(json.ips[0]?.address, '10.93.77.8/16')
+    assert.equal(json.interfaces[2]?.mac, '02:00:00:aa:00:02')
+    success(await plugin.del(pod))
+    const refused = await plugin.add(pod, { CNI_ARGS: 'IP=10.93.77' })
+    assert.match(refused.json.msg ?? '', /CNI_ARGS: IP can't be "10\.93\.77"/)
+  })
+
   it('an address and a MAC that were asked for', async () => {
     const pod = await node.sandbox()
     const asking = plugin.with({ runtimeConfig: { ips: ['10.93.77.7/16'], mac: '02:00:00:AA:00:01' } })
