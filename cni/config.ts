@@ -75,7 +75,12 @@ const runtimeConfig = z.looseObject({
   mac: z.string().nullish(),
 })
 
-const attachments = z.array(z.looseObject({ containerID: z.string(), ifname: z.string() })).nullish()
+/** Go prints an empty list as null: CRI-O does at the start of a node without pods. */
+const attachments = z
+  .array(z.looseObject({ containerID: z.string(), ifname: z.string() }))
+  .nullable()
+  .transform(list => list ?? [])
+  .optional()
 
 /** What the user may write besides `cniVersion`, `name` and `type`. */
 const words = {
