@@ -8,7 +8,7 @@ import { CriNode, image } from './containerd.ts'
 const conflist = {
   cniVersion: '1.0.0',
   name: 'pods',
-  // Without, nerdctl makes a network of its own, for which it needs five plugins.
+  // Without, nerdctl makes a network of its own, for which it needs the reference plugins.
   nerdctlLabels: { 'nerdctl/default-network': 'true' },
   plugins: [
     {
