@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import * as z from 'zod'
 import { CniError, CODE } from './errors.ts'
+import type { Asked } from './request.ts'
 
 /**
  * The network configuration on a plugin's standard input. What a user wrote is checked strictly; what runtimes add
@@ -74,7 +75,12 @@ const runtimeConfig = z.looseObject({
   mac: z.string().nullish(),
 })
 
-const attachments = z.array(z.looseObject({ containerID: z.string(), ifname: z.string() })).nullish()
+/** Go prints an empty list as null: CRI-O does at the start of a node without pods. */
+const attachments = z
+  .array(z.looseObject({ containerID: z.string(), ifname: z.string() }))
+  .nullable()
+  .transform(list => list ?? [])
+  .optional()
 
 /** What the user may write besides `cniVersion`, `name` and `type`. */
 const words = {
@@ -151,8 +157,8 @@ export function rangesOf({ ipam }: Config): Range[] {
 }
 
 /** Addresses asked for, without prefix length. */
-export const askedAddresses = ({ runtimeConfig, args }: Config): string[] =>
-  (runtimeConfig?.ips ?? args?.cni?.ips ?? []).map(each => each.split('/')[0] ?? each)
+export const askedAddresses = ({ runtimeConfig, args }: Config, { IP }: Asked): string[] =>
+  (runtimeConfig?.ips ?? args?.cni?.ips ?? (IP ? [IP] : [])).map(each => each.split('/')[0] ?? each)
 
 export function dnsOf({ dns, runtimeConfig }: Config): Dns {
   const { servers, searches, options } = runtimeConfig?.dns ?? {}

@@ -9,7 +9,7 @@ import { bandwidthOf } from './bandwidth.ts'
 import { askedAddresses, type Config, dnsOf, readConfig, readName } from './config.ts'
 import { CniError, CODE } from './errors.ts'
 import type { Book, ConfiguredNetworks } from './networks.ts'
-import { type Call, type Subject, subjectOf } from './request.ts'
+import { type Asked, askedIn, type Call, type Subject, subjectOf } from './request.ts'
 import { chained, printed, type Result, resultOf } from './result.ts'
 import { checkedVersion, isBefore } from './version.ts'
 
@@ -45,9 +45,10 @@ export class Door {
     const config = readConfig(stdin)
     const version = checkedVersion(config.cniVersion)
     const subject = subjectOf(env)
+    const asked = askedIn(env)
     const inode = this.#inode(subject)
     const id = attachmentId(config.name, subject)
-    const result = await this.#turns.take(id, () => this.#add(id, config, subject, inode))
+    const result = await this.#turns.take(id, () => this.#add(id, config, subject, inode, asked))
     return printed(chained(config.prevResult as Partial<Result>, result), version)
   }
 
@@ -136,16 +137,16 @@ export class Door {
     return inode
   }
 
-  async #add(id: string, config: Config, subject: Subject, inode: number): Promise<Result> {
+  async #add(id: string, config: Config, subject: Subject, inode: number, asked: Asked): Promise<Result> {
     const bandwidth = bandwidthOf(config)
     await this.#clear(id, config.name, subject)
     const network = await this.#parts.networks.of(config)
-    const { addresses, write } = await this.#addresses(network, askedAddresses(config))
-    const mac = config.runtimeConfig?.mac?.toLowerCase()
+    const { addresses, write } = await this.#addresses(network, askedAddresses(config, asked))
+    const mac = (config.runtimeConfig?.mac ?? asked.MAC)?.toLowerCase()
     const { container, ifname, namespace, pod } = subject
     try {
-      const asked = {
-        ...{ id, network: network.id, options: {}, ports: portsOf(config), ...addresses },
+      const wanted = {
+        ...{ id, network: network.id, options: {}, ports: portsOf(config, subject), ...addresses },
         ...(mac && { mac }),
         attachment: {
           ...{ conflist: config.name, container, ifname, namespace, inode },
@@ -154,7 +155,7 @@ export class Door {
           ...(bandwidth && { bandwidth }),
         },
       }
-      return made(config, subject, await this.#parts.engine.attach(asked, write))
+      return made(config, subject, await this.#parts.engine.attach(wanted, write))
     } catch (error) {
       await this.#parts.engine.detach(id)
       await this.#parts.networks.release(network, addresses)
@@ -235,8 +236,11 @@ export function attachmentId(
   return createHash('sha256').update(`${name} ${container} ${ifname}`).digest('hex')
 }
 
-/** A host port of 0 isn't published: Kubernetes sends those too. */
-function portsOf({ runtimeConfig }: Config): PortRequest[] {
+/**
+ * A host port of 0 isn't published: Kubernetes sends those too. nerdctl and podman listen at host ports themselves, the one before ADD,
+ * the other after it; Kubernetes' runtimes leave that to us.
+ */
+function portsOf({ runtimeConfig }: Config, { pod }: Subject): PortRequest[] {
   return (runtimeConfig?.portMappings ?? [])
     .filter(({ hostport }) => hostport > 0)
     .map(({ hostport, containerport, protocol, hostip }) => ({
@@ -245,6 +249,7 @@ function portsOf({ runtimeConfig }: Config): PortRequest[] {
       hostIp: hostip ?? '',
       hostPort: hostport,
       hostPortEnd: hostport,
+      ...(pod === undefined && { held: true }),
     }))
 }
 

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import * as z from 'zod'
 import { CniError, CODE } from './errors.ts'
 
@@ -8,11 +9,14 @@ export type Call = z.infer<typeof Call>
 /** Whom a call is about. `namespace` may be empty when the container is to go. */
 export type Subject = { container: string; ifname: string; namespace: string; pod?: string }
 
+/** What an ADD asks for in CNI_ARGS, as nerdctl and podman do. */
+export type Asked = { IP?: string; MAC?: string }
+
 /** Names are checked as SPEC.md says; a name that a link can't have would only fail later (dev_valid_name() in net/core/dev.c). */
 export function subjectOf(env: Readonly<Record<string, string>>): Subject {
   const container = needed(env, 'CNI_CONTAINERID', /^[a-zA-Z0-9][\w.-]*$/)
   const ifname = needed(env, 'CNI_IFNAME', /^(?!\.{1,2}$)[^\s/:]{1,15}$/)
-  const pod = podOf(env.CNI_ARGS ?? '')
+  const { K8S_POD_UID: pod } = argsOf(env)
   return { container, ifname, namespace: env.CNI_NETNS ?? '', ...(pod && { pod }) }
 }
 
@@ -23,8 +27,16 @@ function needed(env: Readonly<Record<string, string>>, name: string, form: RegEx
   return value
 }
 
+/** Checked; others are no business of ours. */
+export function askedIn(env: Readonly<Record<string, string>>): Asked {
+  const { IP, MAC } = argsOf(env)
+  if (IP && isIP(IP) === 0) throw new CniError(CODE.environment, `CNI_ARGS: IP can't be "${IP}"`)
+  if (MAC && !/^[\da-f]{2}(:[\da-f]{2}){5}$/i.test(MAC))
+    throw new CniError(CODE.environment, `CNI_ARGS: MAC can't be "${MAC}"`)
+  return { ...(IP && { IP }), ...(MAC && { MAC }) }
+}
+
 /** `IgnoreUnknown=1;K8S_POD_UID=…` */
-function podOf(args: string): string | undefined {
-  const pairs = args.split(';').map(each => each.split('=', 2))
-  return pairs.find(([name]) => name === 'K8S_POD_UID')?.[1]
+function argsOf({ CNI_ARGS: args = '' }: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(args.split(';').map(each => each.split('=', 2)))
 }

@@ -28,7 +28,7 @@ static const struct verb {
   const char *name;
   int patience, deadline, code;
 } verbs[] = {{"ADD", 5000, 15000, TRY_AGAIN}, {"DEL", 0, 2000, TRY_AGAIN},    {"CHECK", 250, 2000, TRY_AGAIN},
-             {"GC", 250, 25000, TRY_AGAIN},   {"STATUS", 0, 1000, NOT_READY}, {"VERSION", 0, 1000, TRY_AGAIN}};
+             {"GC", 250, 25000, TRY_AGAIN},   {"STATUS", 5000, 7000, NOT_READY}, {"VERSION", 0, 1000, TRY_AGAIN}};
 
 struct text {
   char *bytes;
@@ -135,6 +135,19 @@ static int dial(const char *path, long end) {
   }
 }
 
+static void folder_of(const char *path, char *folder, size_t room) {
+  const char *slash = strrchr(path, '/');
+  snprintf(folder, room, "%.*s", slash ? (int)(slash - path) : 0, path);
+}
+
+// How long a verb waits for a daemon that isn't there. A kubelet takes the pods of a node that isn't ready out of their services, so STATUS
+// waits for one that restarts; not since a boot before the first: it may be the kubelet that starts it, once it has been answered.
+static int patience(const struct verb *verb, const char *socket) {
+  char folder[4096];
+  folder_of(socket, folder, sizeof folder);
+  return verb->code == NOT_READY && access(folder, F_OK) ? 0 : verb->patience;
+}
+
 // Each read and write waits for what is left until `end`.
 static void patient(int fd, long end) {
   long left = end - now();
@@ -197,8 +210,7 @@ static void spool(const char *socket, const struct text *body) {
   char folder[4096], draft[4400], path[4400];
   if (!id || !ifname || strchr(id, '/') || strchr(ifname, '/') || strlen(id) > 200 || strlen(ifname) > 15)
     fail(ENVIRONMENT, "tsnet-cni: CNI_CONTAINERID and CNI_IFNAME have to be names");
-  const char *slash = strrchr(socket, '/');
-  snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - socket) : 0, socket);
+  folder_of(socket, folder, sizeof folder);
   mkdir(folder, 0755);
   snprintf(folder + strlen(folder), sizeof folder - strlen(folder), "/" SPOOL);
   mkdir(folder, 0700);
@@ -230,7 +242,7 @@ int main(int count, char **arguments, char **environment) {
   struct text body = request(environment);
   long begin = now();
   char *answer = "";
-  int fd = dial(path, begin + verb->patience);
+  int fd = dial(path, begin + patience(verb, path));
   int reason = errno, status = fd < 0 ? 0 : ask(fd, &body, begin + verb->deadline, &answer);
   if (status == 200 || status == 422) {
     if (strcmp(answer, "{}")) puts(answer);

@@ -1,3 +1,4 @@
+import { isIPv4 } from 'node:net'
 import { Refused, type StepError } from './errors.ts'
 import type { Kernel, Listener } from './faces.ts'
 import type { PortRequest, Publication } from './records.ts'
@@ -8,14 +9,17 @@ export type Wish = { request: PortRequest; listeners: Listener[] }
 
 /**
  * Grants host ports by taking hold of them: a port is ours once a socket is bound to it on every address, so that neither
- * another container nor a program of the host can have it as well.
+ * another container nor a program of the host can have it as well. Where whoever asks does so himself, no other container may have it.
  */
 export class HostPorts {
   readonly #kernel: Kernel
+  readonly #published: () => Publication[]
   #next = 0
 
-  constructor(kernel: Kernel) {
+  /** `published` are those that were granted and written down. */
+  constructor(kernel: Kernel, published: () => Publication[]) {
     this.#kernel = kernel
+    this.#published = published
   }
 
   /** All of the wishes or none; throws Refused naming the port that is taken. */
@@ -31,7 +35,7 @@ export class HostPorts {
   }
 
   async release(granted: readonly Publication[]): Promise<void> {
-    const held = granted.filter(port => port.hostPort > 0).map(row)
+    const held = granted.filter(port => port.hostPort > 0 && !port.held).map(row)
     await this.#kernel.apply(held.map(port => ({ verb: 'delete', row: port, was: port, reason: 'released' })))
   }
 
@@ -39,9 +43,11 @@ export class HostPorts {
     const mapped = listeners.filter(each => each.mapped)
     const open = listeners.filter(each => !each.mapped).map(each => publication(request, each, 0))
     if (mapped.length === 0) return open
+    const others = this.#published().filter(each => request.held || each.held)
     for (const hostPort of this.#candidates(request, ephemeral)) {
       const ports = mapped.map(each => publication(request, each, hostPort))
-      if (await this.#hold(ports)) return [...open, ...ports]
+      if (ports.some(port => others.some(other => clash(port, other)))) continue
+      if (request.held || (await this.#hold(ports))) return [...open, ...ports]
     }
     throw new Refused(taken(request, mapped))
   }
@@ -78,11 +84,19 @@ const row = ({ proto, hostIp, hostPort }: Publication): PortRow => ({
 })
 
 function publication(
-  { proto, port }: PortRequest,
+  { proto, port, held }: PortRequest,
   { hostIp, address }: Listener,
   hostPort: number,
 ): Publication {
-  return { proto, hostIp, hostPort, address, port }
+  return { proto, hostIp, hostPort, address, port, ...(held && { held }) }
+}
+
+const everywhere = ['0.0.0.0', '::']
+
+function clash(one: Publication, other: Publication): boolean {
+  if (one.proto !== other.proto || one.hostPort !== other.hostPort) return false
+  if (isIPv4(one.hostIp) !== isIPv4(other.hostIp)) return false
+  return one.hostIp === other.hostIp || [one, other].some(({ hostIp }) => everywhere.includes(hostIp))
 }
 
 function taken({ proto, hostPort, hostPortEnd }: PortRequest, listeners: readonly Listener[]): string {

@@ -31,7 +31,9 @@ export class Publisher {
 
   constructor(parts: PublisherParts) {
     this.#parts = parts
-    this.#ports = new HostPorts(parts.kernel)
+    this.#ports = new HostPorts(parts.kernel, () =>
+      [...parts.view().records.endpoints.values()].flatMap(each => each.published),
+    )
   }
 
   /** A caller that knew nothing of us: what it had begun before it will not end. */

@@ -40,10 +40,20 @@ export type PortRequest = {
   hostPort: number
   /** Last host port of a range to choose from; equal to hostPort or 0 when there is no range. */
   hostPortEnd: number
+  /** Whoever asks listens at the host port itself, before or after. */
+  held?: boolean
 }
 
 /** A port as it was granted: one row per host address family. */
-export type Publication = { proto: Proto; hostIp: string; hostPort: number; address: string; port: number }
+export type Publication = {
+  proto: Proto
+  hostIp: string
+  hostPort: number
+  address: string
+  port: number
+  /** By whoever asked for it, not by us. */
+  held?: boolean
+}
 
 /** How fast something may be sent: bytes a second on the average, and bytes that may go at once. */
 export type Rate = { rate: number; burst: number }

@@ -195,8 +195,9 @@ function publicationRows(network: Network, port: Publication): Row[] {
   const { gateway4, gateway6, trusted } = optionsOf(network)
   const open = element(`open${family}`, [port.address, port.proto, String(port.port)])
   if ((family === 4 ? gateway4 : gateway6) === 'routed') return [open]
+  const { proto, hostIp, hostPort, held } = port
   return [
-    { kind: 'port', proto: port.proto, address: port.hostIp, port: port.hostPort },
+    ...(held ? [] : [{ kind: 'port', proto, address: hostIp, port: hostPort } as const]),
     mapping(family, port),
     ...(trusted.length > 0 ? [open] : []),
   ]

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { run } from './run.ts'
+import { attempt, run } from './run.ts'
 
 const prefix = 'ts-test-'
 const netnsFolder = '/run/netns'
@@ -22,6 +22,13 @@ export async function addNamespace(name: string): Promise<void> {
 
 export async function deleteNamespace(name: string): Promise<void> {
   if (existsSync(netnsPath(name))) await run(['ip', 'netns', 'delete', name])
+}
+
+/** Ends what still runs in a namespace, such as web servers in the background, which would outlive it. */
+export async function endProcesses(name: string): Promise<void> {
+  if (!existsSync(netnsPath(name))) return
+  const pids = (await run(['ip', 'netns', 'pids', name])).split('\n').filter(Boolean)
+  if (pids.length > 0) await attempt(['kill', '-KILL', ...pids])
 }
 
 /** Runs a command with the network of a namespace and everything else of the machine. */

@@ -287,6 +287,20 @@ const cases: Case[] = [
     },
   },
   {
+    title: 'GC of a list that is null takes away everything, as libcni prints a list that is empty',
+    newest: true,
+    async run({ plugin, sandbox }) {
+      const pod = await sandbox()
+      const versioned = plugin.with({ cniVersion: '1.1.0' })
+      success(await versioned.add(pod))
+      silent(
+        await versioned.call('GC', {}, { 'cni.dev/valid-attachments': null, 'cni.dev/attachments': null }),
+      )
+      await gone(pod)
+      silent(await versioned.del(pod))
+    },
+  },
+  {
     title: 'STATUS tells whether ADD can be called',
     newest: true,
     async run({ plugin }) {

@@ -4,7 +4,7 @@ import { type Client, credentials, loadPackageDefinition, type ServiceClientCons
 import { loadSync } from '@grpc/proto-loader'
 import { writeSleeper } from '../bed/archive.ts'
 import { Daemon } from '../bed/daemon.ts'
-import { engineRoot } from '../bed/engines.ts'
+import { type EngineName, engineRoot } from '../bed/engines.ts'
 import { Holder } from '../bed/holder.ts'
 import { addNamespace, deleteNamespace, onExit, ownFolder, ownName } from '../bed/namespace.ts'
 import { attempt, type Result, run } from '../bed/run.ts'
@@ -14,29 +14,35 @@ const dist = resolve(import.meta.dirname, '../../dist')
 const plugins = '/usr/lib/cni'
 export const image = 'localhost/pause:1'
 
+/** Of containerd, each as the Docker engine's Debian suite has it. */
+export type Release = '1.6' | '2.1'
+const engines: Record<Release, EngineName> = { '1.6': '20.10', '2.1': '28.5' }
+
 type Call = (request: object, done: (error: Error | null, answer: never) => void) => void
 export type Condition = { type: string; status: boolean; message: string }
 
 /** A node as a kubelet has it: a real containerd, driven over CRI, with a tsnetd of its own or none. */
 export class CriNode {
   readonly folder: string
+  readonly #release: Release
   readonly #namespace: string
   holder!: Holder
   containerd!: Daemon
   tsnetd!: Daemon
   #client: Client | undefined
 
-  private constructor(name: string) {
+  private constructor(name: string, release: Release) {
+    this.#release = release
     this.folder = ownFolder(`cri-${name}`)
     this.#namespace = ownName(`cri-${name}`)
   }
 
-  static async up(name: string, conflist: object | undefined): Promise<CriNode> {
-    const node = new CriNode(name)
+  static async up(name: string, conflist: object | undefined, release: Release = '1.6'): Promise<CriNode> {
+    const node = new CriNode(name, release)
     onExit(() => node.holder?.kill())
     await addNamespace(node.#namespace)
     await mkdir(node.folder, { recursive: true })
-    const root = await engineRoot('20.10')
+    const root = await engineRoot(engines[release])
     const settings = { namespace: node.#namespace, root, folder: node.folder, iptables: 'nft' as const }
     node.holder = await Holder.start(settings)
     await node.#install(conflist)
@@ -87,17 +93,12 @@ export class CriNode {
   }
 
   #config(): string {
-    return `version = 2
-root = "${this.folder}/root"
+    const cri = this.#release === '1.6' ? second : third
+    return `root = "${this.folder}/root"
 state = "${this.folder}/state"
+${cri}
 [grpc]
 address = "/run/containerd.sock"
-[plugins."io.containerd.grpc.v1.cri"]
-sandbox_image = "${image}"
-disable_cgroup = true
-restrict_oom_score_adj = true
-[plugins."io.containerd.grpc.v1.cri".containerd]
-snapshotter = "native"
 `
   }
 
@@ -125,17 +126,32 @@ snapshotter = "native"
 
   async #importImage(): Promise<void> {
     await writeSleeper(image, join(this.folder, 'image.tar'))
-    const ctr = ['ctr', '-a', '/run/containerd.sock', '-n', 'k8s.io', 'images', 'import']
+    const ctr = ['ctr', '-a', '/run/containerd.sock', '-n', 'k8s.io', 'images', 'import', '--no-unpack']
     await until(
       'containerd to take the image',
-      async () =>
-        (await this.attempt([...ctr, '--snapshotter', 'native', join(this.folder, 'image.tar')])).code === 0,
+      async () => (await this.attempt([...ctr, join(this.folder, 'image.tar')])).code === 0,
     )
   }
 }
 
+/** The versions of containerd's configuration. */
+const second = `version = 2
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "${image}"
+disable_cgroup = true
+restrict_oom_score_adj = true
+[plugins."io.containerd.grpc.v1.cri".containerd]
+snapshotter = "native"`
+const third = `version = 3
+[plugins."io.containerd.cri.v1.runtime"]
+disable_cgroup = true
+restrict_oom_score_adj = true
+[plugins."io.containerd.cri.v1.images"]
+snapshotter = "native"
+pinned_images = { sandbox = "${image}" }`
+
 function connect(address: string): Client {
-  const definition = loadSync(join(import.meta.dirname, 'cri.proto'), { keepCase: true })
+  const definition = loadSync(join(import.meta.dirname, 'cri.proto'), { keepCase: true, defaults: true })
   const { runtime } = loadPackageDefinition(definition) as never as {
     runtime: { v1: { RuntimeService: ServiceClientConstructor } }
   }

@@ -15,6 +15,7 @@ import { join, resolve } from 'node:path'
 import {
   addNamespace,
   deleteNamespace,
+  endProcesses,
   inNamespace,
   netnsPath,
   onExit,
@@ -124,8 +125,10 @@ export class Node {
 
   async dispose(): Promise<void> {
     await this.stop('SIGKILL')
-    for (const each of this.#sandboxes) await deleteNamespace(each)
-    await deleteNamespace(this.namespace)
+    for (const each of [...this.#sandboxes, this.namespace]) {
+      await endProcesses(each)
+      await deleteNamespace(each)
+    }
     rmSync(this.folder, { recursive: true, force: true })
     this.#forget()
   }
