@@ -8,6 +8,7 @@
 # make test-kubernetes   runs pods on a Kubernetes of three nodes; make kubernetes builds one before (half an hour, into .cache/)
 # make test-arm64   runs the CNI shim for arm64, emulated, through its conformance and fault tests
 # make test-vm   runs the suites whose kinds of links this kernel may lack (ipvlan, VLANs) on a Docker engine under another kernel
+# make vm-kernel   builds a kernel for that which has IPVS, too (a quarter of an hour, into .cache/): then SUITES=swarm
 # make fuzz   feeds the daemon's ears with damaged captures, MINUTES=60 for an hour; a failure prints what brings it back
 # make bench  prints ratios against the peers
 
@@ -33,7 +34,7 @@ define install
 	  apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$packages; }
 endef
 
-.PHONY: all run install rootfs plugin test test-quick test-docker kubernetes test-kubernetes test-arm64 test-vm check fuzz bench clean
+.PHONY: all run install rootfs plugin test test-quick test-docker kubernetes test-kubernetes test-arm64 test-vm vm-kernel check fuzz bench clean
 all: dist/tsnetd dist/tsnet dist/tsnet-cni
 
 # `npm ci` refuses a lock file without the packages of platforms that the registry at hand doesn't offer.
@@ -125,10 +126,16 @@ test-docker: all rootfs
 	$(call install,$(to_run) $(to_test))
 	$(node) test/lanes.ts docker $(SUITES:%='%')
 
-# Under Debian's User Mode Linux, which comes into .cache/ (180 MB unpacked): five minutes on two cores that had other work. GREP="VLAN" chooses scenarios.
-test-vm: all
+# Under Debian's User Mode Linux, which comes into .cache/ (180 MB unpacked), or under that of vm-kernel: five minutes on two cores that had
+# other work. SUITES="swarm" names others of test/docker, GREP="VLAN" chooses scenarios.
+test-vm: all rootfs
 	$(call install,$(to_run) $(to_test))
-	$(node) test/vm.ts
+	$(node) test/vm.ts $(filter-out *,$(SUITES))
+
+to_compile := make:make gcc:gcc flex:flex bison:bison bc:bc xz:xz-utils strip:binutils
+vm-kernel: node_modules/.package-lock.json
+	$(call install,$(to_build) $(to_compile))
+	$(node) test/bed/kernel.ts
 
 # Kubernetes and CoreDNS from their Go modules, by Debian's Go; nothing of it is installed, and no Go has to be.
 kubernetes: node_modules/.package-lock.json

@@ -1,12 +1,18 @@
-import { engineRoot } from './bed/engines.ts'
+import { existsSync } from 'node:fs'
+import { type EngineName, engineRoot } from './bed/engines.ts'
 import { imageTar } from './bed/image.ts'
+import { kernel } from './bed/kernel.ts'
+import { unpacked } from './bed/package.ts'
 import { uml } from './bed/uml.ts'
 
 /**
- * Runs suites of test/docker, those named or else all that can do without nf_tables, in User Mode Linux on a Docker engine there: for kinds
- * of links that this machine's kernel may lack. `GREP` chooses among their scenarios as mocha does.
+ * Runs suites of test/docker, those named or else those whose kinds of links this machine's kernel may lack, in User Mode Linux on a Docker
+ * engine there. With a kernel of our own (test/bed/kernel.ts) all suites can be named, Swarm under IPVS too. `GREP` chooses among their
+ * scenarios as mocha does.
  */
+const hasOwn = existsSync(kernel)
 const suites = process.argv.length > 2 ? process.argv.slice(2) : ['ipvlan', 'vlan']
+const engines = process.env.TSNET_ENGINES ?? '20.10'
 const grep = process.env.GREP ? `--grep '${process.env.GREP}'` : ''
 
 const settings = Object.entries(process.env)
@@ -20,18 +26,19 @@ const modules = 'bridge br_netfilter overlay veth macvlan ipvlan 8021q'
 const script = `
   mount -t tmpfs tmpfs /tmp
   mount -t cgroup2 cgroup2 /sys/fs/cgroup
-  for module in ${modules}; do modprobe $module; done
+  ${hasOwn ? '' : `for module in ${modules}; do modprobe $module; done`}
   ip link set lo up
-  export TMPDIR=/tmp NODE_COMPILE_CACHE=/tmp/compiled ${settings} TSNET_ENGINES=20.10
+  export TMPDIR=/tmp NODE_COMPILE_CACHE=/tmp/compiled ${settings} TSNET_ENGINES='${engines}'
   cd '${process.cwd()}'
   '${process.execPath}' node_modules/mocha/bin/mocha.js ${grep} ${suites.map(name => `test/docker/${name}.test.ts`).join(' ')}`
 
 // There they would be written to a root that is read-only.
-await imageTar(await engineRoot('20.10'))
-const bed = await uml()
+for (const engine of engines.split(',')) await imageTar(await engineRoot(engine as EngineName))
+await unpacked('docker-registry')
+const bed = await uml(hasOwn ? 'own' : 'debian')
 try {
   const print = (text: string) => process.stdout.write(text)
-  const { code } = await bed.run(script, { memory: 2048, deadline: 1_800_000, print })
+  const { code } = await bed.run(script, { memory: 8192, deadline: 3_600_000, print })
   process.exitCode = code
 } catch (error) {
   console.log(`${(error as Error).message}\n0 passed, 1 failed`)

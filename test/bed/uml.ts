@@ -2,6 +2,7 @@ import { rmSync } from 'node:fs'
 import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { follow } from './follow.ts'
+import { kernel } from './kernel.ts'
 import { onExit, ownFolder } from './namespace.ts'
 import { unpacked } from './package.ts'
 import { attempt, type Result } from './run.ts'
@@ -25,22 +26,24 @@ type Options = {
   print?: (text: string) => void
 }
 
+/** A program that is Linux. Debian's is of sid, and so needs sid's libc, and has its modules beside it. */
+type Kernel = { program: string; libraries?: string; modules?: string }
+
 /**
- * Debian's User Mode Linux: a kernel as a process, with the kinds of links that the machine's own kernel may lack (ipvlan, 802.1q, dummy)
- * and the machine's files as they are, read-only. One CPU and no way to the machine's network; of nf_tables it has the bridge family
- * alone, and no iptables. It is sid's: since Linux 6.16 it catches system calls by seccomp, not ptrace, and so starts a process in an
- * eighth of the time.
+ * User Mode Linux: a kernel as a process, with the kinds of links that the machine's own kernel may lack (ipvlan, 802.1q, dummy)
+ * and the machine's files as they are, read-only. No way to the machine's network. Debian's is sid's: since Linux 6.16 it catches system
+ * calls by seccomp, not ptrace, and so starts a process in an eighth of the time. It has one CPU, of nf_tables the bridge family alone, and
+ * no iptables; the one of kernel.ts has two CPUs and all of them, if it was built.
  */
-export async function uml(): Promise<Uml> {
-  const [kernel, libc] = [await unpacked('user-mode-linux', 'sid'), await unpacked('libc6', 'sid')]
+export async function uml(whose: 'debian' | 'own' = 'debian'): Promise<Uml> {
+  const program = whose === 'own' ? { program: kernel } : await debian()
   const folder = ownFolder('uml')
   const remove = onExit(() => rmSync(folder, { recursive: true, force: true }))
   for (const name of ['memory', 'root']) await mkdir(join(folder, name), { recursive: true })
   await copyFile(join(import.meta.dirname, 'uml-init'), join(folder, 'init'))
-  const libraries = join(libc, 'usr/lib/x86_64-linux-gnu')
   return {
     folder,
-    run: (script, options = {}) => boot([kernel, libraries, folder], script, options),
+    run: (script, options = {}) => boot(program, folder, script, options),
     dispose: async () => {
       remove()
       await rm(folder, { recursive: true, force: true })
@@ -48,19 +51,29 @@ export async function uml(): Promise<Uml> {
   }
 }
 
+async function debian(): Promise<Kernel> {
+  const [root, libc] = [await unpacked('user-mode-linux', 'sid'), await unpacked('libc6', 'sid')]
+  return {
+    program: join(root, 'usr/bin/linux.uml'),
+    libraries: join(libc, 'usr/lib/x86_64-linux-gnu'),
+    modules: join(root, 'usr/lib/uml'),
+  }
+}
+
 /** Boots, runs a shell script as root and powers off; throws if the kernel did not come up or the script did not end by the deadline. */
 async function boot(
-  places: [kernel: string, libraries: string, folder: string],
+  { program, libraries = '', modules = '' }: Kernel,
+  folder: string,
   script: string,
   options: Options,
 ): Promise<Ended> {
   const { deadline = 300_000, memory = 1024, print = () => undefined } = options
-  const [, , folder] = places
   const file = (name: string) => join(folder, name)
   for (const name of ['code', 'output']) await rm(file(name), { force: true })
   await writeFile(file('script'), script)
   const argv = ['--pdeathsig=KILL', 'unshare', '--mount', '--pid', '--fork', '--kill-child']
   const end = follow(file('output'), print)
+  const places = [folder, program, libraries, modules]
   const result = await attempt(['setpriv', ...argv, 'sh', '-ec', start, 'uml', ...places, `${memory}M`], {
     deadline,
   })
@@ -77,15 +90,14 @@ function unfinished({ code, stdout, stderr }: Result, printed: string): Error {
 }
 
 /**
- * Its modules come in sight at their place by an overlay of two folders; its memory is a file, which goes with the mounts. Its root is a second
+ * Modules come in sight at their place by an overlay of two folders; its memory is a file, which goes with the mounts. Its root is a second
  * sight of the machine's, for in the first one the loader is that of the kernel's own libc.
  */
 const start = `
-  mount -t overlay -o "lowerdir=$1/usr/lib/uml:/usr/lib" overlay /usr/lib
-  mount --rbind / "$3/root"
-  mount -t tmpfs tmpfs "$3/memory"
-  export TMPDIR="$3/memory" HOME="$3/memory"
-  mount --bind "$2/ld-linux-x86-64.so.2" /lib64/ld-linux-x86-64.so.2
-  export LD_LIBRARY_PATH="$2"
-  exec "$1/usr/bin/linux.uml" mem="$4" seccomp=on rootfstype=hostfs rootflags="$3/root" ro quiet \\
-    con=null con0=null,fd:1 con1=null uml_dir="$3/memory" init="$3/init" FOLDER="$3"`
+  [ -z "$4" ] || mount -t overlay -o "lowerdir=$4:/usr/lib" overlay /usr/lib
+  mount --rbind / "$1/root"
+  mount -t tmpfs tmpfs "$1/memory"
+  export TMPDIR="$1/memory" HOME="$1/memory"
+  [ -z "$3" ] || { mount --bind "$3/ld-linux-x86-64.so.2" /lib64/ld-linux-x86-64.so.2; export LD_LIBRARY_PATH="$3"; }
+  exec "$2" mem="$5" ncpus=2 seccomp=on rootfstype=hostfs rootflags="$1/root" ro quiet \\
+    con=null con0=null,fd:1 con1=null uml_dir="$1/memory" init="$1/init" FOLDER="$1"`

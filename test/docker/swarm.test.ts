@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Host, image, startHost } from '../bed/host.ts'
@@ -18,6 +20,16 @@ const name = 'tsnet:latest'
 const box = `${registryAddress}/${image}`
 /** Milliseconds in which Swarm has noticed that a node is lost and started its tasks elsewhere, on a machine that may stand still. */
 const MOVED = 120_000
+
+/** Why this kernel has none; Debian's has it as a module. */
+const noIpvs = ipvs()
+
+function ipvs(): string | undefined {
+  spawnSync('modprobe', ['--quiet', 'ip_vs'])
+  return existsSync('/proc/net/ip_vs')
+    ? undefined
+    : 'no ip_vs here (make vm-kernel, make test-vm SUITES=swarm)'
+}
 
 const addressOf = (index: number) => `10.250.0.${index + 1}`
 
@@ -240,6 +252,28 @@ if (driver === 'tsnet')
         )
         await asks.host.docker('rm', '--force', 'asks')
         await manager().docker('service', 'rm', 'roll')
+      })
+
+      const ingress = 'leads a published port of every node to the tasks, by Docker’s ingress network'
+      ;(noIpvs ? it.skip : it)(`${ingress}${noIpvs ? `: ${noIpvs}` : ''}`, async () => {
+        await service('open', '--replicas=2', '--network=shop', '--publish=8095:80')
+        const all = await serving('open', 'shop', 2)
+        const nameAt = async (...at: Parameters<typeof who>) => (await who(...at))?.split(' ')[0]
+        /** Who answers at a node. */
+        const asked = async (index: number) => {
+          const heard = []
+          for (let i = 0; i < 4; i++) heard.push(await nameAt(net.outside, addressOf(index), 8095))
+          return new Set(heard)
+        }
+        const names = new Set(await Promise.all(all.map(each => nameAt(each, '127.0.0.1'))))
+        for (const index of hosts.keys())
+          await eventually(async () => assert.deepEqual(await asked(index), names), MOVED)
+        // Its own network stays what it is: tasks see who asks.
+        const [asks, virtual] = await plainOn('shop', 'open')
+        const own = await asks.address('shop')
+        await eventually(async () => assert.equal((await who(asks, virtual))?.split(' ')[1], own), MOVED)
+        await asks.host.docker('rm', '--force', 'asks')
+        await manager().docker('service', 'rm', 'open')
       })
 
       it('tells of a wrong option as soon as the leader has looked at the network, and to each task', async () => {
