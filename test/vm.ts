@@ -28,7 +28,7 @@ const script = `
   mount -t cgroup2 cgroup2 /sys/fs/cgroup
   ${hasOwn ? '' : `for module in ${modules}; do modprobe $module; done`}
   ip link set lo up
-  export TMPDIR=/tmp NODE_COMPILE_CACHE=/tmp/compiled ${settings} TSNET_ENGINES='${engines}'
+  export TMPDIR=/tmp NODE_COMPILE_CACHE=/tmp/compiled TEST_PATIENCE=4 ${settings} TSNET_ENGINES='${engines}'
   cd '${process.cwd()}'
   '${process.execPath}' node_modules/mocha/bin/mocha.js ${grep} ${suites.map(name => `test/docker/${name}.test.ts`).join(' ')}`
 

@@ -1,5 +1,6 @@
 import { type ExecFileException, execFile } from 'node:child_process'
 import { constants } from 'node:os'
+import { patience } from './patience.ts'
 
 export type Result = { code: number; stdout: string; stderr: string }
 export type RunOptions = { input?: string | Buffer; env?: NodeJS.ProcessEnv; deadline?: number }
@@ -20,7 +21,7 @@ export function attempt(argv: readonly string[], options: RunOptions = {}): Prom
   const [command = '', ...args] = argv
   const settings = {
     env: options.env ?? process.env,
-    timeout: options.deadline ?? 60_000,
+    timeout: (options.deadline ?? 60_000) * patience,
     killSignal: 'SIGKILL' as const,
     maxBuffer: 1 << 28,
   }

@@ -32,8 +32,8 @@ type Kernel = { program: string; libraries?: string; modules?: string }
 /**
  * User Mode Linux: a kernel as a process, with the kinds of links that the machine's own kernel may lack (ipvlan, 802.1q, dummy)
  * and the machine's files as they are, read-only. No way to the machine's network. Debian's is sid's: since Linux 6.16 it catches system
- * calls by seccomp, not ptrace, and so starts a process in an eighth of the time. It has one CPU, of nf_tables the bridge family alone, and
- * no iptables; the one of kernel.ts has two CPUs and all of them, if it was built.
+ * calls by seccomp, not ptrace, and so starts a process in an eighth of the time. Of nf_tables it has the bridge family alone, and no
+ * iptables; the one of kernel.ts has all of them, if it was built. One CPU: with two, the threads of a process wait for each other.
  */
 export async function uml(whose: 'debian' | 'own' = 'debian'): Promise<Uml> {
   const program = whose === 'own' ? { program: kernel } : await debian()
@@ -99,5 +99,5 @@ const start = `
   mount -t tmpfs tmpfs "$1/memory"
   export TMPDIR="$1/memory" HOME="$1/memory"
   [ -z "$3" ] || { mount --bind "$3/ld-linux-x86-64.so.2" /lib64/ld-linux-x86-64.so.2; export LD_LIBRARY_PATH="$3"; }
-  exec "$2" mem="$5" ncpus=2 seccomp=on rootfstype=hostfs rootflags="$1/root" ro quiet \\
+  exec "$2" mem="$5" seccomp=on rootfstype=hostfs rootflags="$1/root" ro quiet \\
     con=null con0=null,fd:1 con1=null uml_dir="$1/memory" init="$1/init" FOLDER="$1"`

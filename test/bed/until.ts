@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
+import { patience } from './patience.ts'
 
 /**
  * Waits for a condition and returns its first truthy value. A probe that throws counts as "not yet"; the last reason is
@@ -9,7 +10,7 @@ export async function until<T>(
   probe: () => T | Promise<T>,
   { deadline = 15_000, every = 20 } = {},
 ): Promise<NonNullable<T>> {
-  const end = Date.now() + deadline
+  const end = Date.now() + deadline * patience
   let last: unknown
   do {
     try {
@@ -26,7 +27,7 @@ export async function until<T>(
 
 /** The same for an assertion: runs it until it holds, and lets its own error through when it never does. */
 export async function eventually(assertion: () => void | Promise<void>, deadline = 10_000): Promise<void> {
-  const end = Date.now() + deadline
+  const end = Date.now() + deadline * patience
   for (;;) {
     try {
       return await assertion()

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Host, image, startHost } from '../bed/host.ts'
+import { patience } from '../bed/patience.ts'
 import { type Registry, registryAddress, startRegistry } from '../bed/registry.ts'
 import { formSwarm } from '../bed/swarm.ts'
 import { eventually, until } from '../bed/until.ts'
@@ -36,7 +37,7 @@ const addressOf = (index: number) => `10.250.0.${index + 1}`
 if (driver === 'tsnet')
   for (const engine of engineNames)
     describe(`Swarm of ${COUNT} nodes, Docker ${engine}`, function () {
-      this.timeout(300_000)
+      this.timeout(300_000 * patience)
       const hosts: Host[] = []
       let net: Wire
       let registry: Registry
