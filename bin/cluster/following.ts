@@ -3,6 +3,7 @@ import { Refused } from '../../core/errors.ts'
 import type { Underlay } from '../../core/faces.ts'
 import type { PeerTable } from '../../core/peers.ts'
 import type { Log } from '../../core/settle.ts'
+import type { Endpoint } from '../../gossip/index.ts'
 import { linkOf, watchUnderlay } from '../../kernel/index.ts'
 import type { Cluster } from './index.ts'
 import { Absent, type ClusterSettings } from './settings.ts'
@@ -32,6 +33,8 @@ export class Following {
   #timer: NodeJS.Timeout | undefined
   #looking: Promise<void> = Promise.resolve()
   #complaint = ''
+  /** Where others were that knew this host at an address before. */
+  #others: Endpoint[] = []
 
   constructor(parts: FollowingParts) {
     this.#parts = parts
@@ -115,12 +118,14 @@ export class Following {
   async #reopen(settings: ClusterSettings): Promise<void> {
     const { peers, open } = this.#parts
     const before = this.#cluster
-    const others = before?.hosts.met() ?? []
+    const met = before?.hosts.met() ?? []
+    // At an address that it had for a moment it met nobody, who then hears of no other.
+    if (met.length > 0) this.#others = met
     await before?.close()
     peers.reset()
     this.#cluster = undefined
     this.#cluster = await open(settings)
-    if (before) this.#cluster.hosts.appear(others)
+    if (before) this.#cluster.hosts.appear(this.#others)
   }
 }
 
