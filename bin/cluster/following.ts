@@ -33,8 +33,8 @@ export class Following {
   #timer: NodeJS.Timeout | undefined
   #looking: Promise<void> = Promise.resolve()
   #complaint = ''
-  /** Where others were that knew this host at an address before. */
-  #others: Endpoint[] = []
+  /** Where others were, by address and port, that knew this host at an address before. */
+  readonly #others = new Map<string, Endpoint>()
 
   constructor(parts: FollowingParts) {
     this.#parts = parts
@@ -118,14 +118,13 @@ export class Following {
   async #reopen(settings: ClusterSettings): Promise<void> {
     const { peers, open } = this.#parts
     const before = this.#cluster
-    const met = before?.hosts.met() ?? []
-    // At an address that it had for a moment it met nobody, who then hears of no other.
-    if (met.length > 0) this.#others = met
+    // Not only those of the last address: had it that for a moment, it met nobody, or not all, who know it at the one before.
+    for (const each of before?.hosts.met() ?? []) this.#others.set(`${each.address} ${each.port}`, each)
     await before?.close()
     peers.reset()
     this.#cluster = undefined
     this.#cluster = await open(settings)
-    if (before) this.#cluster.hosts.appear(this.#others)
+    if (before) this.#cluster.hosts.appear([...this.#others.values()])
   }
 }
 

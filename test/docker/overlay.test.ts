@@ -226,15 +226,20 @@ if (driver === 'tsnet')
         await moves('10.250.0.77', addressOf(2))
       })
 
-      it('is met again by a host that had no IPv4 address for a while, but an IPv6 one', async () => {
+      it('follows a host that has an IPv6 address alone for a while before it gets another one', async () => {
         const to = await boxAt(2).address('shop')
         const ip = (...words: string[]) => hostAt(2).exec('ip', ...words)
-        const bound = () => hostAt(2).exec(TSNET, 'status')
-        await ip('address', 'delete', `${addressOf(2)}/24`, 'dev', 'eth0')
-        await eventually(async () => assert.match(await bound(), /^gossip +\[?fd00:250::/m), KNOWN)
-        await ip('address', 'add', `${addressOf(2)}/24`, 'dev', 'eth0')
-        await ip('route', 'replace', 'default', 'via', '10.250.0.254')
-        await eventually(async () => assert(await pings(boxAt(0), to)), KNOWN)
+        const gossip = () => hostAt(2).exec(TSNET, 'status')
+        for (const [from, next] of [
+          [addressOf(2), '10.250.0.77'],
+          ['10.250.0.77', addressOf(2)],
+        ]) {
+          await ip('address', 'delete', `${from}/24`, 'dev', 'eth0')
+          await eventually(async () => assert.match(await gossip(), /^gossip +\[?fd00:250::/m), KNOWN)
+          await ip('address', 'add', `${next}/24`, 'dev', 'eth0')
+          await ip('route', 'replace', 'default', 'via', '10.250.0.254')
+          await eventually(async () => assert(await pings(boxAt(0), to)), KNOWN)
+        }
       })
 
       it('follows the MTU of the link that hosts meet by', async () => {
