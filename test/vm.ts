@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { type EngineName, engineRoot } from './bed/engines.ts'
 import { imageTar } from './bed/image.ts'
 import { kernel } from './bed/kernel.ts'
@@ -12,6 +13,8 @@ import { uml } from './bed/uml.ts'
  */
 const hasOwn = existsSync(kernel)
 const suites = process.argv.length > 2 ? process.argv.slice(2) : ['ipvlan', 'vlan']
+/** `../kubernetes/services` is another folder's. */
+const fileOf = (name: string) => join('test/docker', `${name}.test.ts`)
 const engines = process.env.TSNET_ENGINES ?? '20.10'
 const grep = process.env.GREP ? `--grep '${process.env.GREP}'` : ''
 
@@ -28,9 +31,9 @@ const script = `
   mount -t cgroup2 cgroup2 /sys/fs/cgroup
   ${hasOwn ? '' : `for module in ${modules}; do modprobe $module; done`}
   ip link set lo up
-  export TMPDIR=/tmp NODE_COMPILE_CACHE=/tmp/compiled TEST_PATIENCE=4 ${settings} TSNET_ENGINES='${engines}'
+  export TMPDIR=/tmp NODE_COMPILE_CACHE=/tmp/compiled TEST_PATIENCE=${process.env.TEST_PATIENCE ?? 4} ${settings} TSNET_ENGINES='${engines}'
   cd '${process.cwd()}'
-  '${process.execPath}' node_modules/mocha/bin/mocha.js ${grep} ${suites.map(name => `test/docker/${name}.test.ts`).join(' ')}`
+  '${process.execPath}' node_modules/mocha/bin/mocha.js ${grep} ${suites.map(fileOf).join(' ')}`
 
 // There they would be written to a root that is read-only.
 for (const engine of engines.split(',')) await imageTar(await engineRoot(engine as EngineName))

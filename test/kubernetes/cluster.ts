@@ -5,6 +5,7 @@ import { writeArchive, writeSleeper } from '../bed/archive.ts'
 import { engineRoot } from '../bed/engines.ts'
 import { imageTar } from '../bed/image.ts'
 import { addNamespace, deleteNamespace, inNamespace, ownName } from '../bed/namespace.ts'
+import { timeout } from '../bed/patience.ts'
 import { type Result, run } from '../bed/run.ts'
 import { until } from '../bed/until.ts'
 import { image as pause } from '../cni/containerd.ts'
@@ -86,7 +87,7 @@ export class Cluster {
         const found = await readFile(this.nodes[name].path('/etc/cni/net.d/05-tsnet.conflist'), 'utf8')
         return found === JSON.stringify(conflist)
       })
-    await this.kubectl('wait', '--for=condition=Ready', 'nodes', '--all', '--timeout=60s')
+    await this.kubectl('wait', '--for=condition=Ready', 'nodes', '--all', timeout(60))
   }
 
   /** Takes it away as docs/kubernetes.md says. */
@@ -95,12 +96,12 @@ export class Cluster {
     await this.kubectl('delete', '-k', folder)
     await this.kubectl('apply', '-n', 'kube-system', '-f', join(folder, 'uninstall.yaml'))
     const rollout = ['rollout', 'status', '-n', 'kube-system', 'daemonset/tsnet-uninstall']
-    await this.kubectl(...rollout, '--timeout=140s')
+    await this.kubectl(...rollout, timeout(140))
   }
 
   /** Returns when each node has the newest tsnetd. */
   async rolledOut(): Promise<void> {
-    await this.kubectl('rollout', 'status', '-n', 'kube-system', 'daemonset/tsnet', '--timeout=140s')
+    await this.kubectl('rollout', 'status', '-n', 'kube-system', 'daemonset/tsnet', timeout(140))
   }
 
   /** Has kube-proxy in this mode on every node. */

@@ -105,6 +105,7 @@ export class Machine {
     await this.#privateVar()
     await mount('-t', 'tmpfs', 'tmpfs', '/opt')
     for (const name of sysctls) await this.#privateSysctl(name)
+    await this.#clockSpeed()
     await this.#cgroups()
     // As systemd makes it: without, volumes don't reach containers.
     await mount('--make-rshared', '/')
@@ -124,9 +125,19 @@ export class Machine {
     await this.run('mount', '--bind', copy, `/proc/sys/${name}`)
   }
 
-  /** The group below which a kubelet makes its own, in each tree of cgroup v1. */
+  /** A kubelet doesn't start without it, and User Mode Linux doesn't tell. */
+  async #clockSpeed(): Promise<void> {
+    const told = readFileSync('/proc/cpuinfo', 'utf8')
+    if (/cpu MHz/.test(told)) return
+    const copy = join(this.folder, 'cpuinfo')
+    await writeFile(copy, told.replaceAll(/^bogomips/gm, 'cpu MHz\t\t: 1000.000\nbogomips'))
+    await this.run('mount', '--bind', copy, '/proc/cpuinfo')
+  }
+
+  /** The group below which a kubelet makes its own, in each tree of cgroup v1, or in the one of v2. */
   async #cgroups(): Promise<void> {
     const base = '/sys/fs/cgroup'
+    if (existsSync(join(base, 'cgroup.controllers'))) return this.#oneTree(base)
     for (const tree of readdirSync(base)) {
       const group = join(base, tree, this.namespace)
       await mkdir(group, { recursive: true })
@@ -134,6 +145,13 @@ export class Machine {
         if (existsSync(join(group, file)))
           await writeFile(join(group, file), readFileSync(join(base, tree, file)))
     }
+  }
+
+  async #oneTree(base: string): Promise<void> {
+    const group = join(base, this.namespace)
+    await mkdir(group, { recursive: true })
+    const all = readFileSync(join(base, 'cgroup.controllers'), 'utf8').trim().replaceAll(/(\w+)/g, '+$1')
+    for (const each of [base, group]) await writeFile(join(each, 'cgroup.subtree_control'), all)
   }
 
   async #connect(router: string): Promise<void> {

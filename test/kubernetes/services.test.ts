@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { patience, timeout } from '../bed/patience.ts'
 import { eventually, until } from '../bed/until.ts'
 import { during, pinging, streaming } from '../docker/flows.ts'
 import { tcp } from '../docker/probes.ts'
@@ -24,7 +25,7 @@ const askers = ['web-0', 'web-1', 'web-2']
 const at = (address: string) => [address, secondAddress(address)]
 
 ;(reason ? describe.skip : describe)(`Kubernetes' services${reason ? `: ${reason}` : ''}`, function () {
-  this.timeout(240_000)
+  this.timeout(240_000 * patience)
   let cluster: Cluster
   let world: NameServer
   /** Addresses of pods, IPv4 first. */
@@ -49,7 +50,7 @@ const at = (address: string) => [address, secondAddress(address)]
     world = await NameServer.start(cluster.router, cluster.outside, {
       'outside.example': ['198.51.100.7', '2001:db8::7'],
     })
-    await cluster.kubectl('rollout', 'status', '-n', 'kube-system', 'deployment/coredns', '--timeout=120s')
+    await cluster.kubectl('rollout', 'status', '-n', 'kube-system', 'deployment/coredns', timeout(120))
   })
   after(async () => {
     await world?.stop()
