@@ -1,4 +1,4 @@
-import { readFileSync, statSync, unwatchFile, watchFile } from 'node:fs'
+import { readFileSync, type Stats, statSync } from 'node:fs'
 import { Refused } from '../core/errors.ts'
 import type { Log } from '../core/settle.ts'
 import { readKey } from './cluster/settings.ts'
@@ -15,7 +15,9 @@ export class KeyFile {
   readonly path: string
   readonly #log: Log
   #keys: Buffer[] = []
-  #trouble = ''
+  /** What tells the file that was read last from another. */
+  #seen = ''
+  #timer: NodeJS.Timeout | undefined
 
   constructor(path: string, log: Log) {
     this.path = path
@@ -33,27 +35,38 @@ export class KeyFile {
     return this.#keys
   }
 
-  /** `changed` hears that there may be other keys. Keeps no process alive. */
+  /** `changed` hears that there may be other keys, be it since this was made. Keeps no process alive. */
   follow(changed: () => void): void {
-    watchFile(this.path, { interval: PERIOD, persistent: false }, () => {
-      this.#look()
-      changed()
-    })
+    this.#timer = setInterval(() => {
+      if (this.#look()) changed()
+    }, PERIOD).unref()
   }
 
   close(): void {
-    unwatchFile(this.path)
+    clearInterval(this.#timer)
   }
 
-  #look(): void {
+  /** Whether the file is another one now. */
+  #look(): boolean {
+    const found = stat(this.path)
+    const seen = found ? `${found.ino} ${found.size} ${found.ctimeMs}` : ''
+    if (seen === this.#seen) return false
+    this.#seen = seen
     try {
-      if (statSync(this.path, { throwIfNoEntry: false })) this.#keys = readKeys(this.path)
-      this.#trouble = ''
+      if (found) this.#keys = readKeys(this.path)
     } catch (error) {
-      const { message } = error as Error
-      if (message !== this.#trouble) this.#log.warn({ file: this.path }, message)
-      this.#trouble = message
+      this.#log.warn({ file: this.path }, (error as Error).message)
     }
+    return true
+  }
+}
+
+/** Undefined for one that isn't there, or that can't be looked at. */
+function stat(path: string): Stats | undefined {
+  try {
+    return statSync(path)
+  } catch {
+    return undefined
   }
 }
 
