@@ -70,7 +70,7 @@ export const members = (all: readonly Member[]): string =>
           : `equal ${duration(each.agreed)} ago`,
       each.host,
     ]),
-    'No cluster: TSNET_KEY is not set.',
+    'No cluster: tsnet status tells why.',
   )
 
 export const networks = (all: readonly Network[]): string =>
