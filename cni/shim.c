@@ -22,13 +22,13 @@
 // SPEC.md, "Error".
 enum { ENVIRONMENT = 4, INPUT = 5, TRY_AGAIN = 11, NOT_READY = 50 };
 
-// Milliseconds that a verb waits for a daemon that isn't there, and for its answer. A runtime that waits for us answers nobody else
-// meanwhile (containerd), and gives up by itself after 30 s (CRI-O's GC) to 2 min (kubelet's ADD).
+// Milliseconds that a verb waits for a daemon that isn't there, and from then on for its answer. A runtime that waits for us answers nobody
+// else meanwhile (containerd), and gives up by itself after 30 s (CRI-O's GC) to 2 min (kubelet's ADD).
 static const struct verb {
   const char *name;
   int patience, deadline, code;
-} verbs[] = {{"ADD", 5000, 15000, TRY_AGAIN}, {"DEL", 0, 2000, TRY_AGAIN},    {"CHECK", 250, 2000, TRY_AGAIN},
-             {"GC", 250, 25000, TRY_AGAIN},   {"STATUS", 5000, 7000, NOT_READY}, {"VERSION", 0, 1000, TRY_AGAIN}};
+} verbs[] = {{"ADD", 5000, 10000, TRY_AGAIN}, {"DEL", 0, 2000, TRY_AGAIN},    {"CHECK", 250, 2000, TRY_AGAIN},
+             {"GC", 250, 25000, TRY_AGAIN},   {"STATUS", 5000, 2000, NOT_READY}, {"VERSION", 0, 1000, TRY_AGAIN}};
 
 struct text {
   char *bytes;
@@ -240,10 +240,9 @@ int main(int count, char **arguments, char **environment) {
   const struct verb *verb = chosen(command ? command : "");
   int isDel = !strcmp(verb->name, "DEL");
   struct text body = request(environment);
-  long begin = now();
   char *answer = "";
-  int fd = dial(path, begin + patience(verb, path));
-  int reason = errno, status = fd < 0 ? 0 : ask(fd, &body, begin + verb->deadline, &answer);
+  int fd = dial(path, now() + patience(verb, path));
+  int reason = errno, status = fd < 0 ? 0 : ask(fd, &body, now() + verb->deadline, &answer);
   if (status == 200 || status == 422) {
     if (strcmp(answer, "{}")) puts(answer);
     return status == 200 ? 0 : 1;

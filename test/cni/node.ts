@@ -204,8 +204,9 @@ export class Sandbox {
     return inNamespace(this.name, ...argv)
   }
 
-  remove(): Promise<void> {
-    return deleteNamespace(this.name)
+  async remove(): Promise<void> {
+    await endProcesses(this.name)
+    await deleteNamespace(this.name)
   }
 
   /** Names of its links but lo, those on their way out left out. */
