@@ -23,8 +23,7 @@ missing = $(foreach pair,$(1),$(if $(shell command -v $(firstword $(subst :, ,$(
 to_build := npm:npm cc:gcc cc:libc6-dev
 # Node's own build needs it and brings it not.
 to_build += $(if $(shell /sbin/ldconfig -p | grep libatomic.so.1),,libatomic.so.1:libatomic1)
-to_run := nft:nftables
-to_test := openssl:openssl ping:iputils-ping /usr/lib/cni/bridge:containernetworking-plugins socat:socat iptables:iptables serf:serf ps:procps conntrack:conntrack strace:strace dnsmasq:dnsmasq-base busybox:busybox-static ip:iproute2 unshare:util-linux
+to_test := nft:nftables openssl:openssl ping:iputils-ping /usr/lib/cni/bridge:containernetworking-plugins socat:socat iptables:iptables serf:serf ps:procps conntrack:conntrack strace:strace dnsmasq:dnsmasq-base busybox:busybox-static ip:iproute2 unshare:util-linux
 to_bench := iperf3:iperf3
 
 define install
@@ -86,14 +85,12 @@ dist/node: node_modules/.package-lock.json
 	@install -m 644 "$$(/sbin/ldconfig -p | sed -n 's/.*libatomic.so.1 .* => //p' | head -n 1)" dist/lib/
 
 run: all
-	$(call install,$(to_run))
 	@[ "$$(id -u)" = 0 ] || { echo "tsnetd changes the host's network, so it runs as root: use 'sudo make run'." >&2; exit 1; }
 	@command -v dockerd >/dev/null || [ -S /var/run/docker.sock ] || { echo "Docker is missing: get it with 'apt-get install docker.io', then 'make run' again." >&2; exit 1; }
 	exec dist/tsnetd
 
 # Settings that are there stay. A daemon that runs is replaced: containers notice nothing.
 install: all
-	$(if $(DESTDIR),,$(call install,$(to_run)))
 	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" = 0 ] || { echo "tsnetd runs as root: use 'sudo make install'." >&2; exit 1; }
 	install -d $(DESTDIR)/opt/tsnet $(DESTDIR)/etc/tsnet $(DESTDIR)/etc/systemd/system $(DESTDIR)/usr/local/bin
 	cp -R --remove-destination dist/tsnetd dist/tsnet dist/tsnet-cni dist/node dist/lib dist/*.js dist/netlink.node $(DESTDIR)/opt/tsnet/
@@ -111,25 +108,25 @@ plugin: rootfs
 	docker plugin create $(PLUGIN) dist/plugin
 
 test: check all rootfs
-	$(call install,$(to_run) $(to_test))
+	$(call install,$(to_test))
 	$(node) test/lanes.ts
 
 # Those that need no Docker engine.
 test-quick: check all rootfs
-	$(call install,$(to_run) $(to_test))
+	$(call install,$(to_test))
 	$(node) test/lanes.ts quick
 
 # Those on real engines alone, or some of them: SUITES="reach publish", TSNET_ENGINES=28.5. TSNET_CONTAINERS=200 and TSNET_KILLS=100 make
 # crowd and storm as large as the project promises.
 SUITES ?= *
 test-docker: all rootfs
-	$(call install,$(to_run) $(to_test))
+	$(call install,$(to_test))
 	$(node) test/lanes.ts docker $(SUITES:%='%')
 
 # Under Debian's User Mode Linux, which comes into .cache/ (180 MB unpacked), or under that of vm-kernel: five minutes on two cores that had
 # other work. SUITES="swarm" names others of test/docker, GREP="VLAN" chooses scenarios.
 test-vm: all rootfs
-	$(call install,$(to_run) $(to_test))
+	$(call install,$(to_test))
 	$(node) test/vm.ts $(filter-out *,$(SUITES))
 
 to_compile := make:make gcc:gcc flex:flex bison:bison bc:bc xz:xz-utils strip:binutils
@@ -143,13 +140,13 @@ kubernetes: node_modules/.package-lock.json
 
 # Skipped where that was not built.
 test-kubernetes: all image
-	$(call install,$(to_run) $(to_test))
+	$(call install,$(to_test))
 	$(mocha) 'test/kubernetes/*.test.ts'
 
 to_emulate := aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu qemu-aarch64-static:qemu-user-static
 to_emulate += $(if $(wildcard /usr/aarch64-linux-gnu/lib/libc.a),,/usr/aarch64-linux-gnu/lib/libc.a:libc6-dev-arm64-cross)
 test-arm64: all
-	$(call install,$(to_run) $(to_test) $(to_emulate))
+	$(call install,$(to_test) $(to_emulate))
 	$(MAKE) dist/tsnet-cni-arm64
 	TSNET_SHIM=$(CURDIR)/test/cni/emulated $(mocha) test/cni/conformance.test.ts test/cni/faults.test.ts test/cni/life.test.ts
 
@@ -162,7 +159,7 @@ fuzz: node_modules/.package-lock.json
 	$(node) --expose-gc test/fuzz/fuzz.ts --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 bench: all
-	$(call install,$(to_run) $(to_test) $(to_bench))
+	$(call install,$(to_test) $(to_bench))
 	$(node) bench/all.ts
 
 clean:

@@ -11,6 +11,7 @@ import {
   TransactionError,
 } from '@tsnet/netlink'
 import type { ElementRow, Row, SetRow } from '../core/rows.ts'
+import { blame } from './blame.ts'
 import {
   decodeElement,
   type Encoded,
@@ -129,7 +130,10 @@ export class Elements implements Room {
       return []
     } catch (error) {
       if (!(error instanceof TransactionError)) throw error
-      const guilty = blame(ready, error)
+      const guilty = blame(
+        ready.flatMap(each => each.requests.map(() => each)),
+        error,
+      )
       for (const each of guilty.size > 0 ? guilty.keys() : ready) {
         const cause = guilty.get(each) ?? error
         report(each.at, each.delete && cause.code === 'ENOENT' ? undefined : failure(cause))
@@ -148,15 +152,4 @@ export class Elements implements Room {
     const gone = delElements({ ...at, elements: toKernel(set, { from: element.from, to: element.to }) })
     return verb === 'add' ? [added] : verb === 'delete' ? [gone] : [gone, added]
   }
-}
-
-/** The steps whose messages failed, with the first reason of each. */
-function blame(ready: readonly Ready[], { failures }: TransactionError): Map<Ready, NetlinkError> {
-  const owners = ready.flatMap(each => each.requests.map(() => each))
-  const guilty = new Map<Ready, NetlinkError>()
-  for (const each of failures) {
-    const owner = owners[each.index ?? -1]
-    if (owner && !guilty.has(owner)) guilty.set(owner, each)
-  }
-  return guilty
 }

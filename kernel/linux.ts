@@ -66,7 +66,7 @@ export class Linux {
     this.#routes = new Routes(this.#route, this.#links)
     this.#rates = new Rates(this.#route, this.#links)
     this.#generations = new Generations(this.#netfilter)
-    this.#ruleset = new Ruleset(this.#netfilter, this.#generations)
+    this.#ruleset = new Ruleset(this.#netfilter)
     this.#elements = new Elements(this.#netfilter, this.#ruleset, moved => this.#forget(moved))
     this.#accepts = new Accepts(this.#generations, family => this.#ruleset.hasForward(family))
     this.#sysctls = new Sysctls((key, value) => this.#turned(key, value))
@@ -197,7 +197,7 @@ export class Linux {
   }
 }
 
-/** A chain can't go while the verdict of an element leads to it, nor can the two go in one transaction of nft. */
+/** A chain can't go while the verdict of an element leads to it, nor can the two go in one transaction. */
 function removesChains(placed: Ordered): boolean {
   return about(placed, 'chain', 'set').some(({ step: { verb } }) => verb === 'delete' || verb === 'replace')
 }

@@ -4,36 +4,33 @@ import {
   dumpRules,
   dumpSets,
   type Set as KernelSet,
+  lookedUp,
   NFPROTO,
   NFT_SET,
+  type Request,
   type Rule,
   type Socket,
+  TransactionError,
 } from '@tsnet/netlink'
 import type { ChainRow, Row, SetRow } from '../core/rows.ts'
+import { blame } from './blame.ts'
 import { typesOf } from './fields.ts'
-import type { Generations } from './generations.ts'
 import { TABLE } from './names.ts'
-import { listRules, nft } from './nft.ts'
 import { about, type Ordered, type Placed } from './order.ts'
+import { commentOf, ours, request, VERDICT_TYPE } from './requests.ts'
 import { type Failure, failure, type Report, type Room } from './room.ts'
-import { digest, hookDigest, references, text } from './text.ts'
-
-/** NFT_DATA_VERDICT (linux/netfilter/nf_tables.h). */
-const VERDICT_TYPE = 0xffffff00
-const ours = { family: NFPROTO.INET, table: TABLE }
+import { digest, hookDigest } from './text.ts'
 
 /** What the kernel keeps of a chain: enough to tell whether it is the one that is wanted. */
-type Present = { base: boolean; hook: string; comments: string[] }
+type Present = { base: boolean; hook: string; rules: readonly Rule[] }
 
 /** Chains and sets of our table; rules are told apart by the digest in their comments. */
 export class Ruleset implements Room {
   readonly #socket: Socket
-  readonly #generations: Generations
   #sets: ReadonlyMap<string, SetRow> | undefined
 
-  constructor(socket: Socket, generations: Generations) {
+  constructor(socket: Socket) {
     this.#socket = socket
-    this.#generations = generations
   }
 
   read(rows: readonly Row[], owned: boolean): Row[] {
@@ -82,16 +79,23 @@ export class Ruleset implements Room {
     this.#sets = undefined
   }
 
-  /** One transaction. Answers the steps that are left to try when one of them made it fail. */
+  /** One transaction. Answers the steps that are left to try when some of them made it fail. */
   #attempt(steps: Rules[], chains: ReadonlyMap<string, Present>, report: Report): Rules[] {
     const script = compose(steps, chains)
-    const result = this.#generations.during(() => nft(script.map(({ words }) => words)))
-    const guilty = result && script[result.line ?? -1]?.at
-    for (const { at } of steps) {
-      if (!result) report(at)
-      else if (guilty === undefined || at === guilty) report(at, result.failure)
+    try {
+      this.#socket.transaction(script.map(each => each.request))
+      for (const { at } of steps) report(at)
+      return []
+    } catch (error) {
+      if (!(error instanceof TransactionError)) throw error
+      const guilty = blame(
+        script.map(({ at }) => at),
+        error,
+      )
+      for (const { at } of steps)
+        if (guilty.size === 0 || guilty.has(at)) report(at, failure(guilty.get(at) ?? error))
+      return guilty.size > 0 ? steps.filter(({ at }) => !guilty.has(at)) : []
     }
-    return result && guilty !== undefined ? steps.filter(({ at }) => at !== guilty) : []
   }
 
   #chains(): Map<string, Present> {
@@ -99,9 +103,9 @@ export class Ruleset implements Room {
       .dump(dumpChains({ family: NFPROTO.INET }))
       .filter(({ table }) => table === TABLE)
     const rules = chains.length === 0 ? [] : orNone(() => this.#socket.dump(dumpRules(ours)))
-    const comments = Map.groupBy(rules, ({ chain }) => chain ?? '')
+    const byChain = Map.groupBy(rules, ({ chain }) => chain ?? '')
     return new Map(
-      chains.map(chain => [chain.name ?? '', present(chain, comments.get(chain.name ?? '') ?? [])]),
+      chains.map(chain => [chain.name ?? '', present(chain, byChain.get(chain.name ?? '') ?? [])]),
     )
   }
 }
@@ -116,22 +120,15 @@ function orNone<T>(ask: () => T[]): T[] {
   }
 }
 
-function present(chain: Chain, rules: readonly Rule[]): Present {
-  const comments = rules.map(({ userdata }) => comment(userdata))
-  return { base: chain.hook !== undefined, hook: comment(chain.userdata), comments }
-}
-
-/** nft's comment: type 0 (NFTNL_UDATA_RULE_COMMENT, NFTNL_UDATA_CHAIN_COMMENT), length, text and a NUL. */
-function comment(userdata: Buffer | undefined): string {
-  for (let at = 0; userdata && at + 2 <= userdata.length; at += 2 + (userdata[at + 1] as number)) {
-    if (userdata[at] === 0) return userdata.toString('utf8', at + 2, at + 1 + (userdata[at + 1] as number))
-  }
-  return ''
-}
+const present = (chain: Chain, rules: readonly Rule[]): Present => ({
+  base: chain.hook !== undefined,
+  hook: commentOf(chain.userdata),
+  rules,
+})
 
 /** The wanted row where the kernel's digests vouch for it, else one that says how it differs. */
 function shown(name: string, chain: Present, wanted: ChainRow | undefined): ChainRow {
-  const found = chain.comments
+  const found = chain.rules.map(({ userdata }) => commentOf(userdata))
   const hook =
     wanted && sameHook(chain, wanted) ? wanted.hook : chain.base ? `hook of digest ${chain.hook}` : undefined
   const rules =
@@ -144,12 +141,9 @@ function shown(name: string, chain: Present, wanted: ChainRow | undefined): Chai
 const sameHook = (chain: Present, row: ChainRow) =>
   chain.base === (row.hook !== undefined) && chain.hook === hookDigest(row)
 
-function sameRules({ comments }: Present, row: ChainRow): boolean {
+function sameRules({ rules }: Present, row: ChainRow): boolean {
   const ours = digest(row)
-  return (
-    comments.length === row.rules.length &&
-    row.rules.every((rule, i) => comments[i] === ours || rule.includes(` comment "${comments[i]}"`))
-  )
+  return rules.length === row.rules.length && rules.every(({ userdata }) => commentOf(userdata) === ours)
 }
 
 function toRow({ name = '', flags = 0, keyType = 0, dataType = 0 }: KernelSet): SetRow | undefined {
@@ -165,7 +159,7 @@ function toRow({ name = '', flags = 0, keyType = 0, dataType = 0 }: KernelSet): 
   }
 }
 
-/** What can be said of a step before nft is asked. */
+/** What can be said of a step before the kernel is asked. */
 function settle(
   { verb, row }: Placed<ChainRow | SetRow>['step'],
   sets: ReadonlyMap<string, SetRow>,
@@ -184,7 +178,7 @@ const isOf =
   <K extends 'chain' | 'set'>(kind: K) =>
   (rules: Rules): rules is Placed<Extract<ChainRow | SetRow, { kind: K }>> =>
     rules.step.row.kind === kind
-type Line = { words: string; at?: number }
+type Line = { request: Request<undefined>; at: number }
 
 /**
  * Rules first make way, then chains and sets go and come, then rules come. A set that is replaced takes the rules that
@@ -200,38 +194,41 @@ function compose(steps: readonly Rules[], chains: ReadonlyMap<string, Present>):
   })
   const renewed = ofSets.filter(({ step }) => step.verb === 'replace')
   const users = usersOf(renewed, chains, new Set(ofChains.map(({ step }) => step.row.name)))
-  const line = (words: string, at?: number): Line => (at === undefined ? { words } : { words, at })
+  const line = (request: Request<undefined>, at: number): Line => ({ request, at })
   return [
-    line(text.table),
+    line(request.table, NOBODY),
     ...ofChains
       .filter(({ step }) => chains.has(step.row.name))
-      .map(({ step, at }) => line(text.flushChain(step.row.name), at)),
-    ...users.map(({ name, at }) => line(text.flushChain(name), at)),
-    ...leaving.map(({ step, at }) => line(text.deleteChain(step.row.name), at)),
+      .map(({ step, at }) => line(request.flushChain(step.row.name), at)),
+    ...users.map(({ name, at }) => line(request.flushChain(name), at)),
+    ...leaving.map(({ step, at }) => line(request.deleteChain(step.row.name), at)),
     ...[...renewed, ...ofSets.filter(({ step }) => step.verb === 'delete')].map(({ step, at }) =>
-      line(text.deleteSet(step.was?.kind === 'set' ? step.was : step.row), at),
+      line(request.deleteSet(step.row.name), at),
     ),
     ...ofSets
       .filter(({ step }) => step.verb !== 'delete')
-      .map(({ step, at }) => line(text.addSet(step.row), at)),
-    ...coming.map(({ step, at }) => line(text.addChain(step.row), at)),
+      .map(({ step, at }, i) => line(request.addSet(step.row, i + 1), at)),
+    ...coming.map(({ step, at }) => line(request.addChain(step.row), at)),
     ...coming.flatMap(({ step: { row }, at }) =>
-      row.rules.map(rule => line(text.addRule(row.name, rule, digest(row)), at)),
+      row.rules.map(rule => line(request.addRule(row.name, rule, digest(row)), at)),
     ),
-    ...users.flatMap(({ name, rules, at }) => rules.map(rule => line(text.addRule(name, rule, ''), at))),
+    ...users.flatMap(({ rules, at }) => rules.map(rule => line(request.addAgain(rule), at))),
   ]
 }
+
+/** The table is no step of anybody's. */
+const NOBODY = -1
 
 /** Chains that no step is about but whose rules use a set that is replaced. */
 function usersOf(
   renewed: readonly Placed<SetRow>[],
   chains: ReadonlyMap<string, Present>,
   touched: ReadonlySet<string>,
-): { name: string; rules: string[]; at: number }[] {
-  if (renewed.length === 0) return []
-  return [...chains.keys()].flatMap(name => {
-    const rules = touched.has(name) ? [] : listRules(TABLE, name)
-    const used = renewed.find(({ step }) => references(rules).sets.has(step.row.name))
+): { name: string; rules: readonly Rule[]; at: number }[] {
+  const uses = (rules: readonly Rule[], set: string) =>
+    rules.some(({ expressions = [] }) => expressions.some(each => lookedUp(each) === set))
+  return [...chains].flatMap(([name, { rules }]) => {
+    const used = touched.has(name) ? undefined : renewed.find(({ step }) => uses(rules, step.row.name))
     return used ? { name, rules, at: used.at } : []
   })
 }

@@ -9,8 +9,6 @@ const port = parentPort as NonNullable<typeof parentPort>
 const post = (message: Message) => port.postMessage(message)
 
 const { namespace } = workerData as WorkerData
-/** The main thread never leaves its namespace. */
-const home = namespace ?? '/proc/self/ns/net'
 if (namespace !== undefined) enterNamespace(namespace)
 const linux = new Linux(words => post({ about: 'log', words }))
 
@@ -27,7 +25,7 @@ function answer(call: Call): unknown {
     case 'retire':
       return linux.retire(call.argument.namespace, call.argument.link, call.argument.mac)
     case 'balance':
-      return balance(call.argument.namespace, home, call.argument.services)
+      return balance(call.argument.namespace, call.argument.services)
     case 'parent':
       return linux.parent(call.argument)
     case 'probe':

@@ -61,7 +61,13 @@ const chains: ChainRow[] = [
   {
     kind: 'chain',
     name: 'routed',
-    rules: ['meta l4proto { icmp, icmpv6 } accept', 'ct status dnat accept', 'jump open', 'drop'],
+    rules: [
+      'meta l4proto icmp accept',
+      'meta l4proto icmpv6 accept',
+      'ct status dnat accept',
+      'jump open',
+      'drop',
+    ],
   },
   {
     kind: 'chain',

@@ -9,6 +9,18 @@ export { type Dump, NLM_F, type Received, type Request } from './message.ts'
 export { enterNamespace } from './native.ts'
 export * from './netfilter/conntrack.ts'
 export { type NftablesEvent, readNftables } from './netfilter/events.ts'
+export {
+  type Expression,
+  expression,
+  lookedUp,
+  NFT_CMP,
+  NFT_CT,
+  NFT_FIB,
+  NFT_META,
+  NFT_NAT,
+  NFT_PAYLOAD,
+  NFT_REG,
+} from './netfilter/expressions.ts'
 export * from './netfilter/nftables.ts'
 export { NFPROTO, NFT_MSG, NFT_SET, NFT_SET_ELEM, VERDICT } from './netfilter/tables.ts'
 export type { Outcome } from './part.ts'

@@ -28,7 +28,7 @@ const dist = join(project, 'dist')
 const target = resolve(process.argv[2] ?? dist)
 
 /** Programs that the daemon runs. There is no shell: it runs none by one. */
-const programs = ['nft', 'xtables-nft-multi', 'xtables-legacy-multi']
+const programs = ['xtables-nft-multi', 'xtables-legacy-multi']
 
 /** One program each has all of iptables' names; `iptables` alone is the backend that Debian prefers. */
 const links = ['iptables', 'ip6tables'].flatMap(name =>

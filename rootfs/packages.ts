@@ -10,7 +10,7 @@ export type Package = { name: string; version: string; sha256: string; file: str
 const suite = 'trixie'
 
 /** What programs and libraries come from; binutils has the `strip` that makes Node smaller, and stays behind. */
-const wanted = ['iptables', 'nftables', 'libatomic1', 'libstdc++6', 'binutils']
+const wanted = ['iptables', 'libatomic1', 'libstdc++6', 'binutils']
 
 const cache = resolve(import.meta.dirname, '../.cache/rootfs')
 

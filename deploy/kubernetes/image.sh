@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes a container image without a registry and without a container engine: image.sh DIST TAR. The archive is what `docker load` and
-# `ctr -n k8s.io images import` take. busybox, nft and iptables are this machine's own.
+# `ctr -n k8s.io images import` take. busybox and iptables are this machine's own.
 set -eu
 dist=$1 tar=$2
 here=$(dirname "$(readlink -f "$0")")
@@ -25,7 +25,6 @@ cp "$here/install.sh" "$root/opt/tsnet/"
 with_libraries "$dist/node" "$root/opt/tsnet/node"
 cp -L "$(command -v busybox)" "$root/bin/busybox"
 for applet in sh cat chmod cmp cp dirname basename env kill ls mkdir mv printf readlink rm sed sleep sync tr; do ln -s busybox "$root/bin/$applet"; done
-with_libraries "$(PATH=$PATH:/usr/sbin:/sbin command -v nft)" "$root/usr/sbin/nft"
 for family in legacy nft; do
   multi=$(readlink -f "/usr/sbin/xtables-$family-multi") || continue
   [ -e "$multi" ] || continue

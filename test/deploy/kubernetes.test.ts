@@ -144,7 +144,7 @@ describeAsRoot('deploy/kubernetes: install.sh', function () {
     await run(['tar', '-C', path('image'), '-xf', path('image.tar')])
     await run(['tar', '-C', path('root'), '-xf', path('image/layer.tar')])
     const inside = (...argv: string[]) => run(['chroot', path('root'), ...argv])
-    assert.match(await inside('/usr/sbin/nft', '--version'), /nftables/)
+    assert.match(await inside('/usr/sbin/iptables-nft', '--version'), /nf_tables/)
     assert.match(await inside('/opt/tsnet/tsnet', 'nonsense').catch(error => error.message), /nonsense/)
     assert.match(
       await inside('/bin/sh', '/opt/tsnet/install.sh', 'x').catch(error => error.message),

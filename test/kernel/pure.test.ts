@@ -5,7 +5,9 @@ import { decodeElement, encodeElement, fromKernel, identity, pair, toKernel } fr
 import { decodeFields, encodeFields, typeId, typesOf } from '../../kernel/fields.ts'
 import { inPlace, insertion, position } from '../../kernel/iptables.ts'
 import { ordered } from '../../kernel/order.ts'
-import { digest, references, text } from '../../kernel/text.ts'
+import { hookOf } from '../../kernel/requests.ts'
+import { compile } from '../../kernel/rule.ts'
+import { digest, references } from '../../kernel/text.ts'
 
 const word: { [type in FieldType]: fc.Arbitrary<string> } = {
   ipv4_addr: fc.ipV4(),
@@ -113,24 +115,18 @@ describe('kernel: elements', () => {
   })
 })
 
-describe('kernel: nft text', () => {
-  it('is what nft reads', () => {
-    const map: SetRow = {
-      kind: 'set',
-      name: 'm',
-      type: ['ipv4_addr', 'inet_service'],
-      value: ['ipv4_addr'],
-      interval: true,
-    }
-    assert.equal(
-      text.addSet(map),
-      'add map inet tsnet m { type ipv4_addr . inet_service : ipv4_addr; flags interval; }',
-    )
-    assert.equal(
-      text.addRule('c', 'drop', '0123456789ab'),
-      'add rule inet tsnet c drop comment "0123456789ab"',
-    )
-    assert.equal(text.addRule('c', 'drop comment "mine"', 'x'), 'add rule inet tsnet c drop comment "mine"')
+describe('kernel: rules', () => {
+  it('are told apart from words that nobody understands', () => {
+    for (const rule of [
+      'ip daddr nonsense drop',
+      'tcp flags syn',
+      'iifname . drop',
+      'accept!',
+      'ct state new',
+      'dnat to 1.2.3.4',
+    ])
+      assert.throws(() => compile(rule), /^Error: rule ".*" is not understood at ".*"$/, rule)
+    assert.throws(() => hookOf('type filter hook nowhere priority 0'), /is not understood/)
   })
 
   it('has another digest for every other text', () => {

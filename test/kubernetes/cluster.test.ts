@@ -4,8 +4,8 @@ import { eventually, until } from '../bed/until.ts'
 import { during, pinging } from '../docker/flows.ts'
 import { absent } from './build.ts'
 import { Cluster, type NodeName, nodeNames, places } from './cluster.ts'
-import { PODS, PODS6 } from './control.ts'
 import { leftOf, linksOf } from './left.ts'
+import { PODS, PODS6 } from './plan.ts'
 import { addressesOf, ask, askFrom, inPod, pod, ready, started, statusOf } from './pods.ts'
 
 const reason = absent()

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { isIPv6 } from 'node:net'
 import { join, resolve } from 'node:path'
 import { writeArchive, writeSleeper } from '../bed/archive.ts'
 import { engineRoot } from '../bed/engines.ts'
@@ -11,7 +12,8 @@ import { until } from '../bed/until.ts'
 import { image as pause } from '../cni/containerd.ts'
 import { Control } from './control.ts'
 import { writeDnsImage } from './dns.ts'
-import { Machine, secondAddress } from './machine.ts'
+import { Machine } from './machine.ts'
+import { addressesAt, dual, type Plan } from './plan.ts'
 import { type ProxyMode, serveProxy } from './proxy.ts'
 import { serveNode } from './worker.ts'
 
@@ -25,17 +27,23 @@ export const places = { a: '10.77.1.1', b: '10.77.1.2', c: '10.77.2.3' } as cons
 export type NodeName = keyof typeof places
 export const nodeNames = Object.keys(places) as NodeName[]
 
-/** A Kubernetes of three nodes whose pods have their network from deploy/kubernetes; nodes and services have both families. */
+/** A Kubernetes of three nodes whose pods have their network from deploy/kubernetes. */
 export class Cluster {
   /** Is also the machine outside. */
   readonly router = ownName('kube-router')
-  readonly outside = '10.77.1.254'
+  readonly outside: string
+  readonly #plan: Plan
   readonly nodes = {} as Record<NodeName, Machine>
   control!: Control
   readonly #key = randomBytes(32).toString('base64')
 
-  static async up(mode: ProxyMode): Promise<Cluster> {
-    const cluster = new Cluster()
+  private constructor(plan: Plan) {
+    this.#plan = plan
+    this.outside = addressesAt(plan, '10.77.1.254')[0] as string
+  }
+
+  static async up(mode: ProxyMode, plan: Plan = dual): Promise<Cluster> {
+    const cluster = new Cluster(plan)
     try {
       await cluster.#boot()
       await cluster.proxy(mode)
@@ -78,7 +86,7 @@ export class Cluster {
     const conflist = JSON.parse(await readFile(join(folder, 'cni.conflist'), 'utf8'))
     Object.assign(conflist.plugins[0], more)
     await writeFile(join(folder, 'cni.conflist'), JSON.stringify(conflist))
-    const settings = `TSNET_KEY=${this.#key}\nTSNET_JOIN=${places.a},${places.c}\n`
+    const settings = `TSNET_KEY=${this.#key}\nTSNET_JOIN=${this.nodes.a.address},${this.nodes.c.address}\n`
     await writeFile(join(folder, 'tsnet.env'), settings)
     await this.kubectl('apply', '-k', folder)
     await this.rolledOut()
@@ -121,11 +129,15 @@ export class Cluster {
 
   async #boot(): Promise<void> {
     await this.#wire()
-    this.control = new Control(await Machine.boot('control', '10.77.1.9', this.router))
+    this.control = new Control(await this.#machine('control', '10.77.1.9'))
     await this.control.start(nodeNames)
     const archives = await this.#archives()
-    for (const name of nodeNames) this.nodes[name] = await Machine.boot(name, places[name], this.router)
+    for (const name of nodeNames) this.nodes[name] = await this.#machine(name, places[name])
     await Promise.all(nodeNames.map(name => serveNode(this.nodes[name], this.control, archives)))
+  }
+
+  #machine(name: string, place: string): Promise<Machine> {
+    return Machine.boot(name, place, this.router, this.#plan)
   }
 
   async #wire(): Promise<void> {
@@ -134,9 +146,8 @@ export class Cluster {
     for (const subnet of ['1', '2']) {
       const ip = (...args: string[]) => inNamespace(this.router, 'ip', ...args)
       await ip('link', 'add', `br${subnet}`, 'type', 'bridge', 'forward_delay', '0')
-      const address = `10.77.${subnet}.254`
-      await ip('address', 'add', `${address}/24`, 'dev', `br${subnet}`)
-      await ip('address', 'add', `${secondAddress(address)}/64`, 'dev', `br${subnet}`, 'nodad')
+      for (const each of addressesAt(this.#plan, `10.77.${subnet}.254`))
+        await ip('address', 'add', `${each}/${isIPv6(each) ? 64 : 24}`, 'dev', `br${subnet}`, 'nodad')
       await ip('link', 'set', `br${subnet}`, 'up')
     }
   }
@@ -145,7 +156,7 @@ export class Cluster {
     const folder = join(this.control.machine.folder, 'images')
     await mkdir(folder, { recursive: true })
     const path = (name: string) => join(folder, `${name}.tar`)
-    const layer = await imageTar(await engineRoot('20.10'))
+    const layer = await imageTar(await engineRoot(this.#plan.engine))
     await writeArchive({ name: box, layer, command: ['serve'] }, path('box'))
     await writeSleeper(pause, path('pause'))
     await writeDnsImage(path('dns'))

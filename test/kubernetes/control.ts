@@ -2,14 +2,10 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { unpacked } from '../bed/package.ts'
 import { run } from '../bed/run.ts'
+import { literal } from '../docker/probes.ts'
 import { binaries } from './build.ts'
 import type { Machine } from './machine.ts'
-
-/** Addresses of pods, and of services. */
-export const PODS = '10.93.0.0/16'
-export const PODS6 = 'fd00:93::/48'
-export const SERVICES = '10.96.0.0/16'
-export const SERVICES6 = 'fd00:96::/112'
+import { apisOf, podsOf, servicesOf } from './plan.ts'
 
 /** Who a program says it is to the API server: user and groups. */
 const admin = { user: 'admin', groups: ['system:masters'] }
@@ -42,7 +38,7 @@ export class Control {
     const path = this.#path(`${user.replaceAll(':', '-')}.conf`)
     const token = `token-of-${user}`
     this.#tokens.push(`${token},${user},${user},"${groups.join()}"`)
-    const server = `https://${this.machine.address}:6443`
+    const server = `https://${literal(this.machine.address)}:6443`
     const authority = (await readFile(this.#path('server.crt'))).toString('base64')
     const config = {
       apiVersion: 'v1',
@@ -67,7 +63,8 @@ export class Control {
 
   /** One certificate serves as its own authority, and its key signs service accounts' tokens. */
   async #certify(): Promise<void> {
-    const names = `subjectAltName=IP:${this.machine.address},IP:10.96.0.1,DNS:kubernetes.default.svc`
+    const addresses = [this.machine.address, ...apisOf(this.machine.plan)].map(each => `IP:${each}`)
+    const names = `subjectAltName=${addresses.join()},DNS:kubernetes.default.svc`
     const files = ['-keyout', this.#path('server.key'), '-out', this.#path('server.crt')]
     const request = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '30', '-subj', '/CN=bed']
     await run(['openssl', ...request, '-addext', names, ...files])
@@ -95,7 +92,7 @@ export class Control {
       '--service-account-issuer=https://kubernetes.default.svc',
       `--service-account-key-file=${this.#path('server.key')}`,
       `--service-account-signing-key-file=${this.#path('server.key')}`,
-      `--service-cluster-ip-range=${SERVICES},${SERVICES6}`,
+      `--service-cluster-ip-range=${servicesOf(this.machine.plan)}`,
       '--authorization-mode=Node,RBAC',
       '--allow-privileged=true',
       '--kubelet-preferred-address-types=InternalIP',
@@ -107,8 +104,8 @@ export class Control {
       `--service-account-private-key-file=${this.#path('server.key')}`,
       `--root-ca-file=${this.#path('server.crt')}`,
       '--allocate-node-cidrs=true',
-      `--cluster-cidr=${PODS},${PODS6}`,
-      `--service-cluster-ip-range=${SERVICES},${SERVICES6}`,
+      `--cluster-cidr=${podsOf(this.machine.plan)}`,
+      `--service-cluster-ip-range=${servicesOf(this.machine.plan)}`,
     ]
   }
 

@@ -5,9 +5,6 @@ import { run } from '../bed/run.ts'
 import { coredns } from './build.ts'
 
 const image = 'localhost/coredns:1'
-/** Where every pod is told to ask. */
-export const dnsAddress = '10.96.0.10'
-
 /** Writes CoreDNS as an image. */
 export async function writeDnsImage(to: string): Promise<void> {
   const layer = `${to}.layer`
@@ -20,8 +17,8 @@ export async function writeDnsImage(to: string): Promise<void> {
 const labels = { 'k8s-app': 'kube-dns' }
 const inSystem = (name: string) => ({ name, namespace: 'kube-system' })
 
-/** The cluster's DNS as it is usually installed. Names that aren't the cluster's come from `upstream`. */
-export const clusterDns = (upstream: string): object[] => [
+/** The cluster's DNS as it is usually installed, at an address. Names that aren't the cluster's come from `upstream`. */
+export const clusterDns = (address: string, upstream: string): object[] => [
   { apiVersion: 'v1', kind: 'ServiceAccount', metadata: inSystem('coredns') },
   ...access,
   {
@@ -37,7 +34,7 @@ export const clusterDns = (upstream: string): object[] => [
     metadata: { ...inSystem('kube-dns'), labels },
     spec: {
       selector: labels,
-      clusterIP: dnsAddress,
+      clusterIP: address,
       ports: ['UDP', 'TCP'].map(protocol => ({ name: `dns-${protocol.toLowerCase()}`, port: 53, protocol })),
     },
   },

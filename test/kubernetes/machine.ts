@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { cp, mkdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { isIPv6 } from 'node:net'
 import { basename, join } from 'node:path'
 import { Daemon } from '../bed/daemon.ts'
 import { engineRoot } from '../bed/engines.ts'
@@ -8,35 +9,32 @@ import { addNamespace, deleteNamespace, onExit, ownFolder, ownName, sweepCgroups
 import { attempt, type Result, type RunOptions, run } from '../bed/run.ts'
 import { plug } from '../bed/wire.ts'
 import { binaries } from './build.ts'
+import { addressesAt, type Plan } from './plan.ts'
 
 /** What a machine's process is: `argv[0]` is its name. */
 export type Process = { argv: string[]; ready: () => Promise<boolean> }
 
-/** The IPv6 address of a machine that has an IPv4 address. */
-export function secondAddress(address: string): string {
-  const [, , subnet, last] = address.split('.')
-  return `fd77:0:0:${subnet}::${Number(last).toString(16)}`
-}
-
 /** A machine of a cluster: network, mounts and processes of its own, on a wire. */
 export class Machine {
   readonly name: string
-  readonly address: string
+  readonly plan: Plan
+  readonly #place: string
   readonly folder: string
   readonly namespace: string
   readonly daemons = new Map<string, Daemon>()
   holder!: Holder
 
-  private constructor(name: string, address: string) {
+  private constructor(name: string, place: string, plan: Plan) {
     this.name = name
-    this.address = address
+    this.plan = plan
+    this.#place = place
     this.folder = ownFolder(`kube-${name}`)
     this.namespace = ownName(`kube-${name}`)
   }
 
   /** `router` is a namespace with a bridge for each subnet, which has the last address of it. */
-  static async boot(name: string, address: string, router: string): Promise<Machine> {
-    const machine = new Machine(name, address)
+  static async boot(name: string, place: string, router: string, plan: Plan): Promise<Machine> {
+    const machine = new Machine(name, place, plan)
     onExit(() => machine.holder?.kill())
     const { folder, namespace } = machine
     await mkdir(folder, { recursive: true })
@@ -44,12 +42,21 @@ export class Machine {
     machine.holder = await Holder.start({
       namespace,
       folder,
-      root: await engineRoot('20.10'),
+      root: await engineRoot(plan.engine),
       iptables: 'nft',
     })
     await machine.#furnish()
     await machine.#connect(router)
     return machine
+  }
+
+  /** In all families, the first one first. */
+  get addresses(): string[] {
+    return addressesAt(this.plan, this.#place)
+  }
+
+  get address(): string {
+    return this.addresses[0] as string
   }
 
   run(...argv: string[]): Promise<string> {
@@ -155,12 +162,11 @@ export class Machine {
   }
 
   async #connect(router: string): Promise<void> {
-    const [, , subnet = '', last = ''] = this.address.split('.')
+    const [, , subnet = '', last = ''] = this.#place.split('.')
     const mac = `02:77:00:00:0${subnet}:${Number(last).toString(16).padStart(2, '0')}`
-    const addresses = [`${this.address}/24`, `${secondAddress(this.address)}/64`]
+    const addresses = this.addresses.map(each => `${each}/${isIPv6(each) ? 64 : 24}`)
     await plug(router, this.namespace, `to-${this.name}`, mac, addresses, `br${subnet}`)
-    const gateway = this.address.replace(/\d+$/, '254')
-    for (const via of [gateway, secondAddress(gateway)])
+    for (const via of addressesAt(this.plan, this.#place.replace(/\d+$/, '254')))
       await this.run('ip', 'route', 'add', 'default', 'via', via)
     // As kubeadm asks for; where tsnetd has to turn it on, it closes the host for others, as Docker does.
     await this.run('sysctl', '-qw', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1')

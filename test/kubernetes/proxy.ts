@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
-import { type Control, PODS, PODS6, proxy } from './control.ts'
+import { type Control, proxy } from './control.ts'
 import type { Machine } from './machine.ts'
+import { podsOf } from './plan.ts'
 
 /** How kube-proxy leads packets to pods of a service. */
 export const proxyModes = ['iptables', 'nftables', 'ipvs'] as const
@@ -20,7 +21,7 @@ export async function serveProxy(machine: Machine, control: Control, mode: Proxy
       'kube-proxy',
       `--kubeconfig=${control.pathOf(proxy)}`,
       `--hostname-override=${machine.name}`,
-      `--cluster-cidr=${PODS},${PODS6}`,
+      `--cluster-cidr=${podsOf(machine.plan)}`,
       `--proxy-mode=${mode}`,
       // Limits of connection tracking are the whole machine's.
       '--conntrack-max-per-core=0',

@@ -5,10 +5,9 @@ import { during, pinging, streaming } from '../docker/flows.ts'
 import { tcp } from '../docker/probes.ts'
 import { absent } from './build.ts'
 import { Cluster, nodeNames, places } from './cluster.ts'
-import { PODS, PODS6 } from './control.ts'
-import { clusterDns, dnsAddress } from './dns.ts'
-import { secondAddress } from './machine.ts'
+import { clusterDns } from './dns.ts'
 import { NameServer } from './names.ts'
+import { addressesAt, dnsOf, dual, PODS, PODS6 } from './plan.ts'
 import { addressesOf, ask, askFrom, inPod, pod, ready, tellFrom } from './pods.ts'
 import { missing, proxyModes } from './proxy.ts'
 import { clusterAddresses, endpoints, lookUp, objects, ports } from './services.ts'
@@ -22,7 +21,7 @@ const web = [...nodeNames, 'a' as const].map((node, index) => ({
 }))
 const askers = ['web-0', 'web-1', 'web-2']
 /** Addresses of a node, of both families. */
-const at = (address: string) => [address, secondAddress(address)]
+const at = (address: string) => addressesAt(dual, address)
 
 ;(reason ? describe.skip : describe)(`Kubernetes' services${reason ? `: ${reason}` : ''}`, function () {
   this.timeout(240_000 * patience)
@@ -34,7 +33,7 @@ const at = (address: string) => [address, secondAddress(address)]
   before(async () => {
     cluster = await Cluster.up('iptables')
     await cluster.installTsnet(network)
-    await cluster.apply(...clusterDns(cluster.outside), ...web.map(pod), ...objects)
+    await cluster.apply(...clusterDns(dnsOf(dual), cluster.outside), ...web.map(pod), ...objects)
     for (const name of [...web.map(({ name }) => name), 'names', 'only-b', 'local-c', 'host-port']) {
       await ready(cluster, name)
       addresses[name] = await addressesOf(cluster, name)
@@ -227,7 +226,7 @@ const at = (address: string) => [address, secondAddress(address)]
       })
 
       it("the cluster's DNS answers by TCP, too", async () => {
-        const reach = `echo | nc -w 3 ${dnsAddress} 53 && echo reached`
+        const reach = `echo | nc -w 3 ${dnsOf(dual)} 53 && echo reached`
         for (const from of askers) assert.match(await inPod(cluster, from, 'sh', '-c', reach), /reached/)
       })
     })

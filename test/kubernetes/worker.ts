@@ -2,7 +2,8 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { image as pause } from '../cni/containerd.ts'
 import { type Control, kubelet } from './control.ts'
-import { install, type Machine, secondAddress } from './machine.ts'
+import { install, type Machine } from './machine.ts'
+import { dnsOf } from './plan.ts'
 
 const containerd = '/run/containerd/containerd.sock'
 
@@ -44,13 +45,13 @@ async function serveKubelet(machine: Machine, control: Control): Promise<void> {
       `--config=${config}`,
       `--kubeconfig=${control.pathOf(kubelet(machine.name))}`,
       `--hostname-override=${machine.name}`,
-      `--node-ip=${machine.address},${secondAddress(machine.address)}`,
+      `--node-ip=${machine.addresses}`,
     ],
     ready: machine.answers(10248),
   })
 }
 
-const kubeletConfig = ({ namespace }: Machine) => ({
+const kubeletConfig = ({ namespace, plan }: Machine) => ({
   apiVersion: 'kubelet.config.k8s.io/v1beta1',
   kind: 'KubeletConfiguration',
   containerRuntimeEndpoint: `unix://${containerd}`,
@@ -62,6 +63,6 @@ const kubeletConfig = ({ namespace }: Machine) => ({
   failSwapOn: false,
   evictionHard: { 'memory.available': '10Mi', 'nodefs.available': '1%', 'imagefs.available': '1%' },
   imageGCHighThresholdPercent: 100,
-  clusterDNS: ['10.96.0.10'],
+  clusterDNS: [dnsOf(plan)],
   clusterDomain: 'cluster.local',
 })

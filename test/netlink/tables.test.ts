@@ -5,6 +5,7 @@ import type { AttributeSet, Table } from '../../netlink/attributes.ts'
 import { batchSet } from '../../netlink/netfilter/batch.ts'
 import * as conntrack from '../../netlink/netfilter/conntrack.ts'
 import * as events from '../../netlink/netfilter/events.ts'
+import * as expressions from '../../netlink/netfilter/expressions.ts'
 import * as nftables from '../../netlink/netfilter/tables.ts'
 import * as address from '../../netlink/route/address.ts'
 import * as bridge from '../../netlink/route/bridge.ts'
@@ -57,6 +58,7 @@ const modules = {
   bridge,
   conntrack,
   events,
+  expressions,
   kinds,
   link,
   linkinfo,
