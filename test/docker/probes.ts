@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import type { Result, RunOptions } from '../bed/run.ts'
 
 /** Where a command runs: a container, the host, or the machine outside. */
@@ -9,18 +10,19 @@ export type Place = {
 /** An address as it stands before a port. */
 export const literal = (address: string) => (address.includes(':') ? `[${address}]` : address)
 
-/** socat's word for a TCP port. */
-export const tcp = (address: string, port: number) =>
-  `TCP${address.includes(':') ? 6 : 4}:${literal(address)}:${port}`
+/** socat's word for a TCP port; a name may mean an address of either family. */
+export const tcp = (address: string, port: number) => `TCP${isIP(address) || ''}:${literal(address)}:${port}`
 
 /**
  * Who answers by HTTP at an address, and which client address it saw: `web 10.250.0.254`. Undefined when nobody does
  * within `seconds`.
  */
 export async function who(from: Place, address: string, port = 80, seconds = 5): Promise<string | undefined> {
-  const url = `http://${literal(address)}:${port}/cgi-bin/who`
-  const { code, stdout } = await from.attempt(['timeout', `${seconds}`, 'busybox', 'wget', '-qO-', url])
-  return code === 0 ? stdout.trim().replaceAll(/\[(?:::ffff:)?([^\]]+)\]/g, '$1') : undefined
+  // Not by the machine's own busybox: linked statically, it dies of its own name service under User Mode Linux.
+  const argv = ['timeout', `${seconds}`, 'socat', `-t${seconds}`, '-', tcp(address, port)]
+  const { stdout } = await from.attempt(argv, { input: 'GET /cgi-bin/who HTTP/1.0\r\n\r\n' })
+  const [, said] = /^HTTP\/1\.\d 200 .*?\r\n\r\n(.+)$/s.exec(stdout) ?? []
+  return said?.trim().replaceAll(/\[(?:::ffff:)?([^\]]+)\]/g, '$1')
 }
 
 /** The same by UDP. It asks twice a second, for a datagram may be lost, and ends with the first line that it hears. */

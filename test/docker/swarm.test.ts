@@ -9,7 +9,7 @@ import { project } from '../plugin/privileges.ts'
 import { Container } from './container.ts'
 import { asking, during, pinging } from './flows.ts'
 import { addressOf, box, keyOf, MOVED, meet, Nodes, plugin } from './nodes.ts'
-import { driver, engineNames, who } from './support.ts'
+import { driver, engineNames, tcp, who } from './support.ts'
 
 const TSNET = join(project, 'dist/tsnet')
 const COUNT = 3
@@ -214,8 +214,9 @@ if (driver === 'tsnet')
           },
           { deadline: MOVED, every: 500 },
         )
-        const page = `http://${addressOf(1)}:8080/hostname`
-        assert.notEqual(await nodes.outside.exec('busybox', 'wget', '-q', '-O', '-', page), '')
+        const asks = ['socat', '-t5', '-', tcp(addressOf(1), 8080)]
+        const { stdout } = await nodes.outside.attempt(asks, { input: 'GET /hostname HTTP/1.0\r\n\r\n' })
+        assert.match(stdout, /^HTTP.* 200 /)
         // Docker 20.10 gives up on a network whose tasks are still going.
         const removed = () => nodes.manager.docker('stack', 'rm', 'sample')
         await until('the stack to go', () => removed().then(() => true), { deadline: MOVED, every: 500 })

@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict'
+import { resolve } from 'node:path'
 import { contains, network } from '../../core/addresses.ts'
 import { eventually, until } from '../bed/until.ts'
 import { during, pinging } from '../docker/flows.ts'
 import { absent } from './build.ts'
-import { Cluster, type NodeName, nodeNames, places } from './cluster.ts'
+import { Cluster, type NodeName, newKey, nodeNames, places } from './cluster.ts'
 import { leftOf, linksOf } from './left.ts'
 import { PODS, PODS6 } from './plan.ts'
 import { addressesOf, ask, askFrom, inPod, pod, ready, started, statusOf } from './pods.ts'
 
 const reason = absent()
+const TSNET = resolve(import.meta.dirname, '../../dist/tsnet')
 
 ;(reason ? describe.skip : describe)(`Kubernetes${reason ? `: ${reason}` : ''}`, function () {
   this.timeout(240_000)
@@ -138,6 +140,31 @@ const reason = absent()
         )
     }
   })
+
+  it('another gossip key in tsnet.env is that of all nodes in the end, and flows go on meanwhile', async () => {
+    const old = cluster.key
+    cluster.key = newKey()
+    const both = [
+      [cluster.key, 3, 3],
+      [old, 3, 0],
+    ]
+    const within = { enter: (...argv: string[]) => cluster.enter('web-0', ...argv) }
+    const flows = ['web-1', 'web-2', 'web-3'].map(to => pinging(within, addresses[to] as string))
+    await during(flows, async () => {
+      await cluster.installTsnet()
+      for (const name of nodeNames)
+        await eventually(async () => assert.deepEqual(await keysOf(name), both), 60_000)
+      await node('b').run(TSNET, 'keys', 'remove', old)
+    })
+    for (const name of nodeNames) assert.deepEqual(await keysOf(name), both.slice(0, 1))
+  })
+
+  /** Keys that a node knows of, each with how many nodes have it, and how many use it. */
+  async function keysOf(name: NodeName): Promise<[string, number, number][]> {
+    const told = await node(name).run(TSNET, 'keys', 'list', '--show', '--json')
+    const { keys } = JSON.parse(told) as { keys: { key: string; hosts: number; primary: number }[] }
+    return keys.map(each => [each.key, each.hosts, each.primary])
+  }
 
   const addressesOn = async (name: NodeName): Promise<string[]> => {
     type Pods = { items: { status: { podIP: string } }[] }

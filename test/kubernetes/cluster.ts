@@ -22,6 +22,8 @@ const project = resolve(import.meta.dirname, '../..')
 /** Image of pods: `serve` tells who asks, see test/bed/image.ts. */
 export const box = 'localhost/box:1'
 
+export const newKey = () => randomBytes(32).toString('base64')
+
 /** Two nodes on one link, with the control plane, and one behind a router. */
 export const places = { a: '10.77.1.1', b: '10.77.1.2', c: '10.77.2.3' } as const
 export type NodeName = keyof typeof places
@@ -35,7 +37,8 @@ export class Cluster {
   readonly #plan: Plan
   readonly nodes = {} as Record<NodeName, Machine>
   control!: Control
-  readonly #key = randomBytes(32).toString('base64')
+  /** The gossip key that installTsnet() brings to all nodes. */
+  key = newKey()
 
   private constructor(plan: Plan) {
     this.#plan = plan
@@ -86,7 +89,7 @@ export class Cluster {
     const conflist = JSON.parse(await readFile(join(folder, 'cni.conflist'), 'utf8'))
     Object.assign(conflist.plugins[0], more)
     await writeFile(join(folder, 'cni.conflist'), JSON.stringify(conflist))
-    const settings = `TSNET_KEY=${this.#key}\nTSNET_JOIN=${this.nodes.a.address},${this.nodes.c.address}\n`
+    const settings = `TSNET_KEY=${this.key}\nTSNET_JOIN=${this.nodes.a.address},${this.nodes.c.address}\n`
     await writeFile(join(folder, 'tsnet.env'), settings)
     await this.kubectl('apply', '-k', folder)
     await this.rolledOut()
