@@ -78,7 +78,7 @@ function turns({ address, backends }: VirtualService, id: number): Request<undef
       ...own,
       chain: CHAIN,
       expressions: [
-        ...compile(`ip daddr ${address}`),
+        ...compile(`ip daddr ${address}`, 'meta nfproto ipv4'),
         expression('numgen', { dreg, modulus: backends.length, type: 0 }),
         expression('lookup', { set, sreg: dreg, dreg, setId: id }),
         expression('nat', { type: NFT_NAT.DNAT, family: NFPROTO.IPV4, address: dreg }),

@@ -77,9 +77,12 @@ const VERDICTS: Record<string, number> = {
 const REGISTER = 4
 const registers = (size: number) => Math.ceil(size / REGISTER)
 
-/** Reads a rule from left to right. @throws Error that names the word which isn't understood */
-export function compile(rule: string): Expression[] {
-  return new Compiler(rule).run()
+/**
+ * Reads a rule from left to right; all packets of its table are known to be `known`.
+ * @throws Error that names the word which isn't understood
+ */
+export function compile(rule: string, ...known: Need[]): Expression[] {
+  return new Compiler(rule, known).run()
 }
 
 export const verdict = (value: Verdict): Expression =>
@@ -88,11 +91,12 @@ export const verdict = (value: Verdict): Expression =>
 class Compiler {
   readonly #words: string[]
   readonly #rule: string
-  readonly #known = new Set<string>()
+  readonly #known: Set<string>
   readonly #done: Expression[] = []
 
-  constructor(rule: string) {
+  constructor(rule: string, known: readonly Need[]) {
     this.#rule = rule
+    this.#known = new Set<string>(known)
     this.#words = rule.split(' ')
   }
 

@@ -52,6 +52,16 @@ const reason = obstacle()
     assert.deepEqual([ask(other), ask(other)], [tasks[0], tasks[0]])
   })
 
+  it('are shown by nft, which lives', () => {
+    const [first, second, third] = tasks
+    assert.match(
+      inside('nft', 'list', 'table', 'ip', 'tsnet'),
+      new RegExp(
+        `ip daddr ${web} dnat to numgen inc mod 3 map \\{ 0 : ${first}, 1 : ${second}, 2 : ${third} \\}`,
+      ),
+    )
+  })
+
   it('lead elsewhere from one moment to the next', async () => {
     await kernel.balance(namespace, [{ address: web, backends: tasks.slice(2) }])
     assert.deepEqual([ask(web), ask(web)], [tasks[2], tasks[2]])
