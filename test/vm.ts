@@ -25,12 +25,13 @@ const settings = Object.entries(process.env)
 /** Those that this kernel doesn't load by itself when they are needed. */
 const modules = 'bridge br_netfilter overlay veth macvlan ipvlan 8021q'
 
-/** What the tests write stays in its memory. */
+/** What the tests write stays in its memory. A network namespace is born with the first one's `ip_forward`, which Docker turns on; its ingress lives by that. */
 const script = `
   mount -t tmpfs tmpfs /tmp
   mount -t cgroup2 cgroup2 /sys/fs/cgroup
   ${hasOwn ? '' : `for module in ${modules}; do modprobe $module; done`}
   ip link set lo up
+  echo 1 >/proc/sys/net/ipv4/ip_forward
   export TMPDIR=/tmp NODE_COMPILE_CACHE=/tmp/compiled TEST_PATIENCE=${process.env.TEST_PATIENCE ?? 4} ${settings} TSNET_ENGINES='${engines}'
   cd '${process.cwd()}'
   '${process.execPath}' node_modules/mocha/bin/mocha.js ${grep} ${suites.map(fileOf).join(' ')}`
