@@ -37,8 +37,7 @@ describe('the root of the managed plugin', function () {
   it('has a bill of materials that names what it is from', () => {
     const { components } = JSON.parse(readFileSync(`${plugin}-sbom.json`, 'utf8'))
     const names = components.map(({ name }: { name: string }) => name)
-    for (const name of ['libc6', 'iptables', 'node', 'zod', 'pino'])
-      assert(names.includes(name), name)
+    for (const name of ['libc6', 'iptables', 'node', 'zod', 'pino']) assert(names.includes(name), name)
     assert(!names.includes('binutils'), 'what only builds is not in it')
   })
 })
