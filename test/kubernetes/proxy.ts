@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { type Control, proxy } from './control.ts'
 import type { Machine } from './machine.ts'
@@ -10,7 +11,8 @@ export type ProxyMode = (typeof proxyModes)[number]
 /** What is missing here for a mode; undefined when it can be had. */
 export function missing(mode: ProxyMode): string | undefined {
   if (mode !== 'ipvs') return undefined
-  return existsSync('/proc/net/ip_vs') ? undefined : 'the kernel has no ip_vs'
+  if (!existsSync('/proc/net/ip_vs')) return 'the kernel has no ip_vs'
+  return spawnSync('ipset', ['--version']).error && 'ipset is missing'
 }
 
 /** Makes kube-proxy serve on a node, in place of one that does. */
