@@ -130,8 +130,6 @@ test-vm: all rootfs
 	$(node) test/vm.ts $(filter-out *,$(SUITES))
 
 to_compile := make:make gcc:gcc flex:flex bison:bison bc:bc xz:xz-utils strip:binutils
-# Without it kube-proxy does nothing by IPVS.
-to_compile += ipset:ipset
 vm-kernel: node_modules/.package-lock.json
 	$(call install,$(to_build) $(to_compile))
 	$(node) test/bed/kernel.ts

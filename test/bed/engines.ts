@@ -15,9 +15,10 @@ const packages = (
   'dash sed grep findutils mawk conntrack iputils-ping libstdc++6 busybox socat iperf3'
 ).split(' ')
 
-// docker.io is the engine alone in newer releases; the older one's docker-compose is the old Python program.
+// docker.io is the engine alone in newer releases; the older one's docker-compose is the old Python program. kube-proxy does nothing by IPVS
+// without ipset.
 const extra: Record<string, string[]> = {
-  bookworm: [],
+  bookworm: ['ipset'],
   trixie: ['docker-cli', 'docker-compose'],
   sid: ['docker-cli', 'docker-compose'],
 }

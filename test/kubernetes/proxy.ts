@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { type Control, proxy } from './control.ts'
 import type { Machine } from './machine.ts'
@@ -11,8 +10,7 @@ export type ProxyMode = (typeof proxyModes)[number]
 /** What is missing here for a mode; undefined when it can be had. */
 export function missing(mode: ProxyMode): string | undefined {
   if (mode !== 'ipvs') return undefined
-  if (!existsSync('/proc/net/ip_vs')) return 'the kernel has no ip_vs'
-  return spawnSync('ipset', ['--version']).error && 'ipset is missing'
+  return existsSync('/proc/net/ip_vs') ? undefined : 'the kernel has no ip_vs'
 }
 
 /** Makes kube-proxy serve on a node, in place of one that does. */
