@@ -1,3 +1,4 @@
+import { patience } from '../bed/patience.ts'
 import { until } from '../bed/until.ts'
 import { literal, plainAddress } from '../docker/probes.ts'
 import { box, type Cluster, type NodeName } from './cluster.ts'
@@ -119,5 +120,5 @@ export async function ask(
   port = 80,
 ): Promise<Answer> {
   const script = `exec 3<>/dev/tcp/${address}/${port} && ${request} >&3 && tail -n 1 <&3`
-  return answerOf(await run('timeout', '3', 'bash', '-c', script))
+  return answerOf(await run('timeout', `${3 * patience}`, 'bash', '-c', script))
 }
