@@ -1,6 +1,7 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { writeArchive } from '../bed/archive.ts'
+import { patience } from '../bed/patience.ts'
 import { run } from '../bed/run.ts'
 import { coredns } from './build.ts'
 
@@ -74,7 +75,12 @@ const access = [
   },
 ]
 
-const probe = (path: string, port: number) => ({ httpGet: { path, port }, periodSeconds: 1 })
+const probe = (path: string, port: number) => ({
+  httpGet: { path, port },
+  periodSeconds: 1,
+  timeoutSeconds: patience,
+  failureThreshold: 3 * patience,
+})
 
 const container = {
   name: 'coredns',
