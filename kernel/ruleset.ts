@@ -178,7 +178,8 @@ const isOf =
   <K extends 'chain' | 'set'>(kind: K) =>
   (rules: Rules): rules is Placed<Extract<ChainRow | SetRow, { kind: K }>> =>
     rules.step.row.kind === kind
-type Line = { request: Request<undefined>; at: number }
+/** Without `at`, it is no step's: the table. */
+type Line = { request: Request<undefined>; at?: number }
 
 /**
  * Rules first make way, then chains and sets go and come, then rules come. A set that is replaced takes the rules that
@@ -196,7 +197,7 @@ function compose(steps: readonly Rules[], chains: ReadonlyMap<string, Present>):
   const users = usersOf(renewed, chains, new Set(ofChains.map(({ step }) => step.row.name)))
   const line = (request: Request<undefined>, at: number): Line => ({ request, at })
   return [
-    line(request.table, NOBODY),
+    { request: request.table },
     ...ofChains
       .filter(({ step }) => chains.has(step.row.name))
       .map(({ step, at }) => line(request.flushChain(step.row.name), at)),
@@ -215,9 +216,6 @@ function compose(steps: readonly Rules[], chains: ReadonlyMap<string, Present>):
     ...users.flatMap(({ rules, at }) => rules.map(rule => line(request.addAgain(rule), at))),
   ]
 }
-
-/** The table is no step of anybody's. */
-const NOBODY = -1
 
 /** Chains that no step is about but whose rules use a set that is replaced. */
 function usersOf(

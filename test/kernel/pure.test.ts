@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { NetlinkError } from '@tsnet/netlink'
 import fc from 'fast-check'
 import type { FieldType, SetRow, Step } from '../../core/rows.ts'
+import { blame } from '../../kernel/blame.ts'
 import { decodeElement, encodeElement, fromKernel, identity, pair, toKernel } from '../../kernel/element.ts'
 import { decodeFields, encodeFields, typeId, typesOf } from '../../kernel/fields.ts'
 import { inPlace, insertion, position } from '../../kernel/iptables.ts'
@@ -112,6 +114,18 @@ describe('kernel: elements', () => {
       assert.deepEqual(decodeElement(set, encoded), row)
     }
     assert.equal(encodeElement(set, { kind: 'element', set: 's', key: ['x'], value: ['jump'] }), undefined)
+  })
+})
+
+describe('kernel: a transaction that failed', () => {
+  it('is the guilt of those whose messages failed, by their first reason, and never of nobody', () => {
+    const at = (index: number, code: string) => new NetlinkError(code, 0, code, { index })
+    const failures = [at(0, 'EAFNOSUPPORT'), at(2, 'ENOENT'), at(3, 'EBUSY')]
+    const guilty = blame([undefined, 7, 8, 8], { failures })
+    assert.deepEqual(
+      [...guilty].map(([owner, { code }]) => [owner, code]),
+      [[8, 'ENOENT']],
+    )
   })
 })
 
