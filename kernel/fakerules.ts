@@ -1,7 +1,6 @@
 import type { ChainRow, ElementRow, SetRow, Step } from '../core/rows.ts'
 import { key } from '../core/rows.ts'
 import { encodeFields } from './fields.ts'
-import { references } from './text.ts'
 import { fail, type World } from './world.ts'
 
 /** Chains as one apply() is about to leave them; undefined where it deletes them. */
@@ -57,4 +56,11 @@ function checkElement(world: World, row: ElementRow): void {
   for (const name of references(row.value).chains) {
     if (!world.chains.has(name)) fail('ENOENT', `no such chain ${name}`)
   }
+}
+
+/** Names that rules or verdicts refer to; `@th,96,24` are bytes of a packet. */
+export function references(rules: readonly string[]): { sets: Set<string>; chains: Set<string> } {
+  const text = rules.join('\n').replace(/"[^"]*"/g, '""')
+  const names = (pattern: RegExp) => new Set([...text.matchAll(pattern)].map(match => match[1] as string))
+  return { sets: names(/@(\w+)\b(?!,)/g), chains: names(/\b(?:jump|goto)\s+(\w+)/g) }
 }

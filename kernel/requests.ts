@@ -12,11 +12,11 @@ import {
   type Rule,
 } from '@tsnet/netlink'
 import type { ChainRow, SetRow } from '../core/rows.ts'
+import { hookDigest } from './digest.ts'
 import { typeId, WIDTH, width } from './fields.ts'
 import { listing } from './listing.ts'
 import { TABLE } from './names.ts'
 import { compile } from './rule.ts'
-import { hookDigest } from './text.ts'
 
 /** NFT_DATA_VERDICT (linux/netfilter/nf_tables.h). */
 export const VERDICT_TYPE = 0xffffff00

@@ -35,7 +35,7 @@ export function compile(rule: string, ...known: Need[]): Expression[] {
   return new Compiler(rule, known).run()
 }
 
-export const verdict = (value: Verdict): Expression =>
+const verdict = (value: Verdict): Expression =>
   expression('immediate', { dreg: NFT_REG.VERDICT, data: { verdict: value } })
 
 class Compiler {

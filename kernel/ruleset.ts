@@ -14,12 +14,12 @@ import {
 } from '@tsnet/netlink'
 import type { ChainRow, Row, SetRow } from '../core/rows.ts'
 import { blame } from './blame.ts'
+import { digest, hookDigest } from './digest.ts'
 import { typesOf } from './fields.ts'
 import { TABLE } from './names.ts'
 import { about, type Ordered, type Placed } from './order.ts'
 import { commentOf, ours, request, VERDICT_TYPE } from './requests.ts'
 import { type Failure, failure, type Report, type Room } from './room.ts'
-import { digest, hookDigest } from './text.ts'
 
 /** What the kernel keeps of a chain: enough to tell whether it is the one that is wanted. */
 type Present = { base: boolean; hook: string; rules: readonly Rule[] }

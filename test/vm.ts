@@ -25,7 +25,10 @@ const settings = Object.entries(process.env)
 /** Those that this kernel doesn't load by itself when they are needed. */
 const modules = 'bridge br_netfilter overlay veth macvlan ipvlan 8021q'
 
-/** What the tests write stays in its memory. A network namespace is born with the first one's `ip_forward`, which Docker turns on; its ingress lives by that. */
+/**
+ * What the tests write stays in its memory. A network namespace is born with the first one's `ip_forward`, which Docker turns on; its
+ * ingress lives by that.
+ */
 const script = `
   mount -t tmpfs tmpfs /tmp
   mount -t cgroup2 cgroup2 /sys/fs/cgroup

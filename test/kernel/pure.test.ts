@@ -3,13 +3,14 @@ import { NetlinkError } from '@tsnet/netlink'
 import fc from 'fast-check'
 import type { FieldType, SetRow, Step } from '../../core/rows.ts'
 import { blame } from '../../kernel/blame.ts'
+import { digest } from '../../kernel/digest.ts'
 import { decodeElement, encodeElement, fromKernel, identity, pair, toKernel } from '../../kernel/element.ts'
+import { references } from '../../kernel/fakerules.ts'
 import { decodeFields, encodeFields, typeId, typesOf } from '../../kernel/fields.ts'
 import { inPlace, insertion, position } from '../../kernel/iptables.ts'
 import { ordered } from '../../kernel/order.ts'
 import { hookOf } from '../../kernel/requests.ts'
 import { compile } from '../../kernel/rule.ts'
-import { digest, references } from '../../kernel/text.ts'
 
 const word: { [type in FieldType]: fc.Arbitrary<string> } = {
   ipv4_addr: fc.ipV4(),

@@ -26,9 +26,9 @@ export const dnsOf = ({ families: [first = 4] }: Plan): string => names[first]
 
 /** The addresses of a machine whose place is an address of IPv4. */
 export const addressesAt = ({ families }: Plan, place: string): string[] =>
-  families.map(each => (each === 4 ? place : sixth(place)))
+  families.map(each => (each === 4 ? place : ipv6Of(place)))
 
-function sixth(place: string): string {
+function ipv6Of(place: string): string {
   const [, , subnet, last] = place.split('.')
   return `fd77:0:0:${subnet}::${Number(last).toString(16)}`
 }
