@@ -48,6 +48,7 @@ export async function openDoors(parts: Parts): Promise<{ close(): Promise<void> 
   const asked = noticed(counted(pods.methods), () => memory.touch())
   const api = await serve({ path: settings.api, methods: { ...cliMethods(desk(parts)), ...asked }, log })
   await pods.start()
+  host.own.start()
   const warned = (spec: Planned) => complained(spec, log)
   const docker = counted({
     ...driverMethods(engine, { scope, nodes, complaint: warned }),

@@ -18,6 +18,7 @@ import type { PodCidrs } from './kubernetes/pod-cidrs.ts'
 import { machineId } from './machine.ts'
 import type { Membership } from './membership.ts'
 import type { Metrics } from './metrics.ts'
+import { OwnAddresses } from './ownaddresses.ts'
 import { isNamespace } from './pods.ts'
 import type { Settings } from './settings.ts'
 
@@ -32,6 +33,7 @@ export type Host = {
   engine: Engine
   ipam: Ipam
   podCidrs: PodCidrs
+  own: OwnAddresses
   close(): Promise<void>
 }
 
@@ -45,7 +47,11 @@ export async function openHost({ settings, membership, log, metrics }: Parts): P
   const { state, dhcp } = settings
   const disk = openStore(state)
   if (disk.complaint) log.error(disk.complaint)
-  const store = telling(disk, changes => membership.tell(changes))
+  let own: OwnAddresses | undefined
+  const store = telling(disk, changes => {
+    membership.tell(changes)
+    own?.tell(changes)
+  })
   await membership.listen(store)
   const peers = new PeerTable(membership.wanted ? await Following.underlay(membership.meeting) : undefined)
   const linux = await openKernel({ log: words => log.warn(words) })
@@ -76,27 +82,35 @@ export async function openHost({ settings, membership, log, metrics }: Parts): P
     isNamespace: async path => isNamespace(path),
   })
   const leases = dhcp === 'on' ? new Leases(settler.store, log) : undefined
-  const podCidrs = openPodCidrs(settings.node, settler.store, () => membership.cluster?.divide(), log)
+  const divided = () => {
+    membership.cluster?.divide()
+    own?.ring()
+  }
+  const podCidrs = openPodCidrs(settings.node, settler.store, divided, log)
+  const portion = (pool: string) => podCidrs.portion(pool) ?? membership.cluster?.portion(pool)
   const ipam = new Ipam({
     store: settler.store,
     dhcp: leases,
     clock: Date.now,
     routes: async () => linkSubnets(),
     seed: await machineId(store),
-    portion: pool => podCidrs.portion(pool) ?? membership.cluster?.portion(pool),
+    portion,
   })
+  const isWay = (mode: string) => modes[mode]?.elsewhere?.blocks !== undefined
+  own = new OwnAddresses({ engine, ipam, portion, isWay, log })
   await settler.settle('everything')
   await swept
   await engine.restore()
   const stop = keep(kernel, () => settler.settle('everything').then(() => engine.restore()), log)
   const close = async () => {
     stop()
+    own?.close()
     leases?.close()
     podCidrs.close()
     await kernel.close()
     await store.close()
   }
-  return { store, complaint: disk.complaint, peers, kernel, settler, engine, ipam, podCidrs, close }
+  return { store, complaint: disk.complaint, peers, kernel, settler, engine, ipam, podCidrs, own, close }
 }
 
 /** Puts back what others change, until it is stopped. */

@@ -84,7 +84,7 @@ export class Membership {
   /** Joins the others, once the host has settled alone. */
   async join(host: Host): Promise<void> {
     if (!this.wanted) return
-    const { store, peers, engine, settler, podCidrs } = host
+    const { store, peers, engine, settler, podCidrs, own } = host
     const log = this.#log
     const unsettled = (err: unknown) => log.error({ err }, 'what other hosts told is not in the kernel yet')
     const mirror = this.#mirrored(store)
@@ -93,6 +93,7 @@ export class Membership {
       store,
       peers,
       divided: () => podCidrs.pools(),
+      dealt: () => own.ring(),
       networks: mirror,
       ...(this.#names && { names: this.#names }),
       spans,

@@ -94,6 +94,8 @@ const words = {
   internal: z.boolean().optional(),
   isolation: z.boolean().optional(),
   vni: z.int().min(1).max(0xffffff).optional(),
+  /** Mode `nodes`: nodes that share a link need no tunnel. */
+  direct: z.boolean().optional(),
   ipam: ipam.optional(),
   dns: dns.optional(),
 }

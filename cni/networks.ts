@@ -206,8 +206,8 @@ function toSubnet({ subnet, gateway }: Range): Subnet {
 const wordsThatMatter = (config: Config): string =>
   JSON.stringify([config.mode, config.internal, config.ipam, wordsOf(config)])
 
-function wordsOf({ bridge, mtu, ipMasq, isolation, vni }: Config): Record<string, string> {
-  const said = { bridge, mtu, masquerade: ipMasq, isolation, vni }
+function wordsOf({ bridge, mtu, ipMasq, isolation, vni, direct }: Config): Record<string, string> {
+  const said = { bridge, mtu, masquerade: ipMasq, isolation, vni, direct }
   return Object.fromEntries(
     Object.entries(said).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]])),
   )

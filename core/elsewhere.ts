@@ -30,11 +30,12 @@ type Locals = { macs: Set<string>; own: string[]; addresses: Set<string> }
 function locals(view: View, network: Network): Locals {
   const here = endpointsHere(view, network)
   const gateways = [...network.ipv4, ...network.ipv6].flatMap(({ gateway }) => (gateway ? host(gateway) : []))
+  const self = Object.values(network.own ?? {})
   const own = here.flatMap(addressesOf)
   return {
     macs: new Set([...here.map(each => each.mac), ...ownMacs(view, network)]),
     own,
-    addresses: new Set([...own, ...gateways]),
+    addresses: new Set([...own, ...gateways, ...self]),
   }
 }
 

@@ -38,7 +38,7 @@ function refusal(spec: NetworkSpec, modes: Modes): string | undefined {
 
 /** Refused when a known network is asked for again with other content. */
 export function same(known: Network, asked: Network): void {
-  const plain = ({ created: _, shared: __, ...rest }: Network) => JSON.stringify(rest)
+  const plain = ({ created: _, shared: __, own: ___, ...rest }: Network) => JSON.stringify(rest)
   if (plain(known) !== plain(asked))
     throw new Refused(`network ${known.id} exists with other options; remove it before creating it anew`)
 }

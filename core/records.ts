@@ -25,6 +25,8 @@ export type Network = {
   shared?: string
   /** Name of the CNI configuration that it was made for; Docker knows nothing of it. */
   conflist?: string
+  /** What this host itself is called in it, without prefix length; only where hosts are the way to their containers. */
+  own?: { ipv4?: string; ipv6?: string }
   /** Milliseconds since 1970 when it was created. */
   created: number
 }

@@ -22,6 +22,7 @@ export function inUse({ networks, endpoints }: Records): InUse {
   const subnets = [...networks.values()].flatMap(subnetsOf)
   const addresses = [
     ...subnets.flatMap(({ gateway, aux }) => [gateway, ...Object.values(aux)]),
+    ...[...networks.values()].flatMap(({ own }) => Object.values(own ?? {})),
     ...[...endpoints.values()].flatMap(addressesOf),
   ]
   return {

@@ -4,6 +4,7 @@ import type { Endpoint, Network } from '../core/records.ts'
 import type { Inside, Row, Wanted } from '../core/rows.ts'
 import { bridgeName } from './bridge.ts'
 import { element, must } from './firewall.ts'
+import { bool, readWords } from './options.ts'
 import { digest, familyOf, linkName, overlay } from './overlay.ts'
 import { overlayOptions } from './overlay-options.ts'
 
@@ -14,8 +15,9 @@ import { overlayOptions } from './overlay-options.ts'
  */
 export const nodes: Mode = {
   ...overlay,
-  options: (words, network) => ({
+  options: ({ direct, ...words }, network) => ({
     ...overlayOptions({ ...words, mode: 'overlay' }, network),
+    ...(direct !== undefined && readWords(nodesWords, {}, { direct })),
     gateway4: 'nat-unprotected',
     gateway6: 'nat-unprotected',
     // Past the bridge is past the services.
@@ -34,6 +36,11 @@ export const nodes: Mode = {
   },
 }
 
+const nodesWords = {
+  /** Nodes that share a link send each other packets of containers as they are. */
+  direct: bool,
+} as const
+
 function networkRows(network: Network, self: Underlay | undefined): Wanted[] {
   const name = bridgeName(network)
   const mac = self && { mac: macOf(network, (self.ipv4 ?? self.ipv6) as string) }
@@ -47,8 +54,15 @@ function networkRows(network: Network, self: Underlay | undefined): Wanted[] {
     return row.kind === 'element' && /^subnets[46]$/.test(row.set) ? [] : [row]
   })
   const pools = (family: 4 | 6) => network[`ipv${family}`].map(({ pool }) => element(`pods${family}`, [pool]))
-  return [...rows, ...pools(4), ...pools(6), ...hostRows(network, name)].map(must)
+  return [...rows, ...ownRows(network, name), ...pools(4), ...pools(6), ...hostRows(network, name)].map(must)
 }
+
+/**
+ * Of all addresses the kernel chooses those of the link that a packet leaves by, when it masquerades (RFC 6724, rule 5; inet_select_addr in
+ * net/ipv4/devinet.c).
+ */
+const ownRows = ({ own = {} }: Network, link: string): Row[] =>
+  Object.values(own).map(address => ({ kind: 'address', link, address: whole(address) }))
 
 /**
  * What comes in through the tunnel may go back by the nodes' own link. A pod that is told of another node as the shorter way would send
@@ -105,8 +119,13 @@ function hopOf(network: Network, vtep: string, family: 4 | 6): string {
 }
 
 /** The link that the other node is on, too. */
-function sharedLink({ links = [] }: Underlay, vtep: string, family: 4 | 6): string | undefined {
-  if (familyOf(vtep) !== family) return undefined
+function sharedLink(
+  { options }: Network,
+  { links = [] }: Underlay,
+  vtep: string,
+  family: 4 | 6,
+): string | undefined {
+  if (familyOf(vtep) !== family || options.direct === false) return undefined
   const found = links.find(({ prefix }) => familyOf(prefix) === family && contains(networkOf(prefix), vtep))
   return found?.name
 }
@@ -121,13 +140,15 @@ const isIn = ({ ipv4, ipv6 }: Network, address: string) =>
 function wayTo(network: Network, to: string, vtep: string, self: Underlay): Row[] {
   if (!isIn(network, host(to))) return []
   const family = familyOf(to)
-  const src = family === 4 ? self.ipv4 : self.ipv6
-  const link = sharedLink(self, vtep, family)
+  const real = family === 4 ? self.ipv4 : self.ipv6
+  const own = network.own?.[`ipv${family}`]
+  const link = sharedLink(network, self, vtep, family)
   const way =
     link !== undefined
-      ? { link, via: vtep }
-      : { link: bridgeName(network), via: hopOf(network, vtep, family) }
-  return [{ kind: 'route', to, ...way, ...(src !== undefined && { src }) }]
+      ? { link, via: vtep, src: real }
+      : { link: bridgeName(network), via: hopOf(network, vtep, family), src: own ?? real }
+  const { src, ...rest } = way
+  return [{ kind: 'route', to, ...rest, ...(src !== undefined && { src }) }]
 }
 
 /** Addresses that lie in blocks of other nodes than their own. */

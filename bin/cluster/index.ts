@@ -57,6 +57,8 @@ export type ClusterParts = {
   moved: (moves: Moves) => void
   /** Pools that somebody else divides among the hosts, as they are now. */
   divided?: () => Divided[]
+  /** Hears that what this host may give of a pool is more, or less, than before. */
+  dealt?: () => void
   /** What this host says of networks; hears what others do. */
   networks?: Sayings
   /** What this host says of names; hears what all do, this host included. */
@@ -280,7 +282,7 @@ export class Cluster {
   }
 
   #makePools(): Pools {
-    const { store, spans, log } = this.#parts
+    const { store, spans, dealt = () => undefined, log } = this.#parts
     const { signer } = this.#table.settings
     return new Pools({
       self: this.#table.origin,
@@ -299,6 +301,7 @@ export class Cluster {
       ranked: (network, pool) => {
         this.#ways.move([{ network, pool }])
       },
+      dealt,
       witness: witness(join(this.#parts.run, `blocks-${this.#table.origin}.json`)),
       nameOf: this.hosts.nameOf,
       patience: PATIENCE,

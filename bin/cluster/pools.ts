@@ -27,6 +27,8 @@ export type PoolsParts = {
   law: Law
   /** Whose the blocks of a network are may be known otherwise now. */
   ranked: (network: string, pool: string) => void
+  /** Hears that what this host may give of a pool is more, or less, than before. */
+  dealt: () => void
   /** What people call a host. */
   nameOf: (host: string) => string
   /** Milliseconds that a request for an address waits for a block. */
@@ -41,6 +43,8 @@ type Open = {
   share: Share
   wanted: number
   told: string
+  /** How many blocks were this host's to give when that was last looked at. */
+  usable: number
   /** What is on disk. */
   disk: string
   asked?: Asked
@@ -216,7 +220,7 @@ export class Pools {
     const kept: Kept = disk ? readKept(disk) : { founded: false, disk: emptyDisk() }
     const level = disk && !this.#isOld ? witness.level(id, disk) : 0
     const share = new Share(self, this.#life, count, kept, level, about(id, law))
-    const open: Open = { network, pool, share, wanted: 1, told: '', disk }
+    const open: Open = { network, pool, share, wanted: 1, told: '', usable: 0, disk }
     this.#shares.set(id, open)
     const others = this.#parts.others()
     if (others) this.#do(open, share => share.meet(others))
@@ -236,8 +240,11 @@ export class Pools {
     this.#say(open)
     const { share, disk } = open
     if (disk) this.#parts.witness.set(idOf(open), disk, share.level)
-    for (const { done } of this.#waiters.filter(each => each.open === open && share.usable.size > each.above))
+    if (open.usable === share.usable.size) return
+    open.usable = share.usable.size
+    for (const { done } of this.#waiters.filter(each => each.open === open && open.usable > each.above))
       done()
+    this.#parts.dealt()
   }
 
   #say(open: Open): void {

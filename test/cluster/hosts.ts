@@ -111,6 +111,7 @@ export class Host {
       if (node.up && life === this.life) world.atOnce(node, input)
     }
     return new Pools({
+      dealt: () => undefined,
       self: node.id,
       store: this.store,
       spans: mode => mode === 'overlay',

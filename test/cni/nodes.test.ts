@@ -138,12 +138,44 @@ describeAsRoot('cni: nodes among each other', function () {
     assert.match(await sandbox.run('ip', 'route', 'get', pods.c.address), / via 10\.93\.0\.1 /)
   })
 
-  it('every node reaches every pod, and is seen by its own address elsewhere', async () => {
+  /** What a node is called in a network: of its addresses on the bridges the one that no other node has. */
+  const calledIn = async (node: Node, network: string) => {
+    const lines = await node.run('ip', '-o', 'address', 'show', 'scope', 'global', 'to', network)
+    return / inet6? (\S+)\/(?:32|128) /.exec(lines)?.[1] ?? ''
+  }
+
+  it('a node has an address of its own block, whether it has a pod or not', async () => {
+    for (const name of names) {
+      const own = await until(`${name} to have one`, () => calledIn(nodes[name], '10.93.0.0/16'))
+      assert.equal(blockOf({ ...pods[name], address: own }), blockOf(pods[name]))
+    }
+  })
+
+  it('every node reaches every pod: by the tunnel it is seen by that address, straight by its real one', async () => {
     for (const from of names)
-      for (const to of names) {
-        const seen = await asked(nodes[from], pods[to].address)
-        if (from !== to) assert.equal(seen, places[from])
+      for (const to of names.filter(each => each !== from)) {
+        const isFar = [from, to].includes('c')
+        const own = isFar ? await calledIn(nodes[from], '10.93.0.0/16') : places[from]
+        await until(
+          `${from} to be seen as ${own}`,
+          async () => (await asked(nodes[from], pods[to].address)) === own,
+        )
       }
+  })
+
+  it('a router that lets nobody send under an address of a pod is no obstacle to the tunnel', async () => {
+    // As clouds do, and links with a strict rp_filter.
+    const rules =
+      'table inet check { chain forward { type filter hook forward priority 0; ip saddr 10.93.0.0/16 drop; }; }'
+    await inNamespace(bed.router, 'nft', rules)
+    for (const [from, to] of [
+      ['a', 'c'],
+      ['c', 'a'],
+    ] as const) {
+      await asked(nodes[from], pods[to].address)
+      await asked(pods[from].sandbox, pods[to].address)
+    }
+    await inNamespace(bed.router, 'nft', 'delete', 'table', 'inet', 'check')
   })
 
   it('every pod reaches every node', async () => {
@@ -180,7 +212,7 @@ describeAsRoot('cni: nodes among each other', function () {
     // kube-proxy marks what comes from the pod that it chose, and masquerades what is marked.
     const rule = ['POSTROUTING', '-s', address, '-d', address, '-j', 'MASQUERADE']
     await nodes.a.run('iptables', '-t', 'nat', '-A', ...rule)
-    assert.equal(await asked(sandbox, '10.250.0.4'), places.a)
+    assert.equal(await asked(sandbox, '10.250.0.4'), await calledIn(nodes.a, '10.93.0.0/16'))
     await nodes.a.run('iptables', '-t', 'nat', '-D', ...rule)
   })
 
@@ -188,7 +220,7 @@ describeAsRoot('cni: nodes among each other', function () {
     const portMappings = [{ hostPort: 31001, containerPort: 80, protocol: 'tcp' }]
     const itself = await pod('a', { runtimeConfig: { portMappings } })
     await serving(itself.sandbox, 80, 'itself')
-    assert.equal(await asked(itself.sandbox, places.a, 31001), places.a)
+    assert.equal(await asked(itself.sandbox, places.a, 31001), await calledIn(nodes.a, '10.93.0.0/16'))
     assert.equal(await asked(pods.a.sandbox, places.a, 31001), pods.a.address)
     await itself.plugin.del(itself.sandbox)
   })
@@ -290,17 +322,58 @@ describeAsRoot('cni: nodes among each other', function () {
     for (const { plugin, sandbox } of [one, near, far]) assert.equal((await plugin.del(sandbox)).code, 0)
   })
 
-  it('a node that has IPv6 is seen by its own address, not by the one that all nodes have', async () => {
+  it('a node is seen by IPv6 though it has no such address but that in the network', async () => {
     const near = await pod('b', dual)
     await serving(near.sandbox, 80, 'near')
-    for (const [name, address] of [
-      ['a', 'fd00:77::1'],
-      ['b', 'fd00:77::2'],
-    ] as const)
-      await nodes[name].run('ip', 'address', 'add', `${address}/64`, 'dev', 'eth0', 'nodad')
     const six = await sixOf(near)
-    await until(`${six} to answer`, async () => (await asked(nodes.a, six)) === 'fd00:77::1')
+    const own = await until('a to have one', () => calledIn(nodes.a, 'fd00:98::/64'))
+    await until(`${six} to answer`, async () => (await asked(nodes.a, six)) === own)
     await near.plugin.del(near.sandbox)
+  })
+
+  it('what is masqueraded into the tunnel has that address, whatever resembles the pod’s more', async () => {
+    const far = await pod('c', dual)
+    await serving(far.sandbox, 80, 'far')
+    const six = await sixOf(far)
+    const own = await calledIn(nodes.a, 'fd00:98::/64')
+    // As kube-proxy has cluster addresses in mode ipvs.
+    const resembling = six.replace(/.$/, last => (last === '0' ? '1' : '0'))
+    await nodes.a.run('ip', 'link', 'add', 'kube-ipvs0', 'type', 'bridge')
+    await nodes.a.run(
+      'ip',
+      'address',
+      'add',
+      `${resembling}/128`,
+      'dev',
+      'kube-ipvs0',
+      'nodad',
+      'noprefixroute',
+    )
+    const rule = ['POSTROUTING', '-d', six, '-j', 'MASQUERADE']
+    await nodes.a.run('ip6tables', '-t', 'nat', '-A', ...rule)
+    await until('the answer', async () => (await asked(nodes.a, six)) === own)
+    await nodes.a.run('ip6tables', '-t', 'nat', '-D', ...rule)
+    await nodes.a.run('ip', 'link', 'delete', 'kube-ipvs0')
+    await far.plugin.del(far.sandbox)
+  })
+
+  it('direct routing may be declined: nothing leaves a node under an address of a pod', async () => {
+    const tunnelled = {
+      name: 'cloud',
+      mode: 'nodes',
+      direct: false,
+      ipam: { type: 'tsnet', subnet: '10.97.0.0/16' },
+    }
+    const [one, near] = [await pod('a', tunnelled), await pod('b', tunnelled)]
+    await serving(near.sandbox, 80, 'cloud')
+    const rules =
+      'table bridge check { chain forward { type filter hook forward priority 0; ip saddr 10.97.0.0/16 drop; }; }'
+    await inNamespace(bed.router, 'nft', rules)
+    await until('the pod', async () => (await asked(one.sandbox, near.address)) === one.address)
+    const own = await until('a to have one', () => calledIn(nodes.a, '10.97.0.0/16'))
+    await until('the node', async () => (await asked(nodes.a, near.address)) === own)
+    await inNamespace(bed.router, 'nft', 'delete', 'table', 'bridge', 'check')
+    for (const { plugin, sandbox } of [one, near]) assert.equal((await plugin.del(sandbox)).code, 0)
   })
 
   it('podCIDR is refused where it makes no sense, or nobody can tell it', async () => {
@@ -361,6 +434,10 @@ describeAsRoot('cni: nodes among each other', function () {
         pods.a.sandbox.run('busybox', 'ping', '-c', '1', '-W', '1', address),
       )
     assert.notEqual(blockOf(anew), blockOf(pods.c))
+    await until('it to be called by an address of that', async () => {
+      const address = await calledIn(nodes.c, '10.93.0.0/16')
+      return blockOf({ ...anew, address }) === blockOf(anew)
+    })
     const told = waysToC(await routesOf(nodes.a)).map(each => each.split(' ')[0])
     assert.deepEqual(told.sort(), [blockOf(anew), pods.c.address].sort())
   })

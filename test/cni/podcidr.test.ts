@@ -166,6 +166,11 @@ describeAsRoot('cni: networks of configurations that lie on a node', function ()
     })
     const young = await pod('c', 'pods')
     assert.ok(young.four.startsWith('10.93.9.'), young.four)
+    await until('c itself to have one', () =>
+      lines(nodes.c, 'ip', '-o', 'address', 'show', 'scope', 'global', 'to', '10.93.9.0/24').then(
+        ([one]) => one,
+      ),
+    )
     await reaches(nodes.b, address)
     await reaches(nodes.b, young.four)
     await gone(old)

@@ -16,6 +16,9 @@ type Case = {
   foreign?: Record<string, string>
   /** Addresses and tunnel end points. */
   remotes?: Record<string, string>
+  /** What this host is called in the network. */
+  own?: Network['own']
+  words?: Record<string, string>
 }
 
 const links = [{ name: 'eth0', prefix: '10.9.0.1/24' }]
@@ -45,18 +48,35 @@ const cases: Record<string, Case> = {
     blocks: { ...blocks, 'fd01::10:0:0:0/76': '10.9.0.7' },
     remotes: { 'fd01::10:0:0:5': '10.9.0.7', 'fd01::7': '10.99.0.8' },
   },
+  'addresses of this host’s own': {
+    six: true,
+    own: { ipv4: '10.1.9.1', ipv6: 'fd01::9' },
+    endpoint: { ipv6: 'fd01::2/64' },
+    blocks: { ...blocks, 'fd01::10:0:0:0/76': '10.9.0.7' },
+  },
+  'no direct routing': { blocks, words: { direct: 'false' }, own: { ipv4: '10.1.9.1' } },
 }
 
-function rows({ endpoint = {}, self = {}, six = false, foreign, remotes = {}, ...told }: Case): string[] {
+function rows({
+  endpoint = {},
+  self = {},
+  six = false,
+  foreign,
+  remotes = {},
+  own,
+  words = {},
+  ...told
+}: Case): string[] {
   const ipv6 = six ? [{ pool: 'fd01::/64', gateway: 'fd01::1/64', aux: {} }] : []
   const network: Network = {
     id: 'aaaaaaaaaaaaaaaaaaaa',
     mode: 'nodes',
     shared: 'pods',
-    options: modes.nodes?.options({}, { internal: false, ipv4: true, ipv6: six }) ?? {},
+    options: modes.nodes?.options(words, { internal: false, ipv4: true, ipv6: six }) ?? {},
     internal: false,
     ipv4: [{ pool: '10.1.0.0/16', gateway: '10.1.0.1/16', aux: {} }],
     ipv6,
+    ...(own && { own }),
     created: 0,
   }
   const local: Endpoint = {
