@@ -43,16 +43,18 @@ export function touched(view: View, touch: Touch): Wanted[] {
   return unique([
     ...touch.members.filter(vtep => peers.members().has(vtep)).map(vtep => must(memberRow(vtep))),
     ...networks.flatMap(network => ofNetwork(view, network)),
-    ...endpoints.flatMap(endpoint => {
-      const rows = ofEndpoint(view, endpoint)
-      return touch.born.includes(endpoint.id) ? rows.map(({ row }) => must(row)) : rows
-    }),
+    ...endpoints.flatMap(endpoint => ofBorn(view, endpoint, touch.born)),
     ...ofPlaces(view, touch.places).map(must),
   ])
 }
 
-/** Wanted rows of the whole host. */
-export function everything(view: View, ground: readonly Wanted[], facts: Facts): Wanted[] {
+/** Wanted rows of the whole host; `born` as in a touch. */
+export function everything(
+  view: View,
+  ground: readonly Wanted[],
+  facts: Facts,
+  born: readonly string[] = [],
+): Wanted[] {
   const { records, peers } = view
   return unique([
     ...ground,
@@ -60,8 +62,13 @@ export function everything(view: View, ground: readonly Wanted[], facts: Facts):
     ...facts.engineBridges.map(name => must({ kind: 'element', set: 'engine', key: [name] })),
     ...[...peers.members()].map(vtep => must(memberRow(vtep))),
     ...[...records.networks.values()].flatMap(network => ofNetwork(view, network)),
-    ...[...records.endpoints.values()].flatMap(endpoint => ofEndpoint(view, endpoint)),
+    ...[...records.endpoints.values()].flatMap(endpoint => ofBorn(view, endpoint, born)),
   ])
+}
+
+function ofBorn(view: View, endpoint: Endpoint, born: readonly string[]): Wanted[] {
+  const rows = ofEndpoint(view, endpoint)
+  return born.includes(endpoint.id) ? rows.map(({ row }) => must(row)) : rows
 }
 
 export function ofNetwork(view: View, network: Network): Wanted[] {

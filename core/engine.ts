@@ -106,13 +106,16 @@ export class Engine implements Attachments {
     })
   }
 
-  /** What this host is called in a network from now on. Answers false when there is no such network any more. */
+  /**
+   * What this host is called in a network from now on, though the kernel may not have it yet. Answers false when there is no such network any
+   * more.
+   */
   setOwn(id: string, own: NonNullable<Network['own']>): Promise<boolean> {
     return this.#turns.take('networks', async () => {
       const network = this.network(id)
       if (!network) return false
       const value = { ...network, own: { ...network.own, ...own } }
-      await this.#changes.change({ table: 'network', id, value })
+      await this.#changes.carryOut([{ table: 'network', id, value }])
       return true
     })
   }

@@ -98,7 +98,7 @@ export class Settler {
     try {
       for (const ask of asks) ask.touch = this.#widened(ask.touch)
       const touch = union(asks)
-      const { wanted, present, here } = await this.#compare(touch)
+      const { wanted, present, here } = await this.#compare(touch, bornIn(asks))
       const steps = this.#steps(touch, wanted, present)
       const outcomes = steps.length > 0 ? await this.#parts.kernel.apply(steps) : []
       this.#report(steps, outcomes, touch === 'everything')
@@ -112,12 +112,13 @@ export class Settler {
 
   async #compare(
     touch: Touch | 'everything',
+    born: readonly string[] = [],
   ): Promise<{ wanted: Wanted[]; present: Row[]; here: Set<string> }> {
     const { kernel, ground } = this.#parts
     if (touch === 'everything') {
       const facts = await kernel.facts()
       this.#shortcut = facts.shortcut
-      const wanted = this.#possible(everything(this.#view, ground, facts))
+      const wanted = this.#possible(everything(this.#view, ground, facts, born))
       const here = this.#here(this.#view.records.networks.keys())
       return {
         wanted,
@@ -199,6 +200,10 @@ export class Settler {
     }
   }
 }
+
+/** Links that are to be made whatever else is looked at in the same run. */
+const bornIn = (asks: readonly Ask[]): string[] =>
+  asks.flatMap(({ touch }) => (touch === 'everything' ? [] : touch.born))
 
 function union(asks: readonly Ask[]): Touch | 'everything' {
   const touches = asks.map(ask => ask.touch)

@@ -139,14 +139,14 @@ function request(
 }
 
 function toRow(
-  { dst = '', dstLength, oif = 0, gateway, prefsrc }: Route,
+  { dst = '', dstLength, oif = 0, gateway, via = gateway, prefsrc }: Route,
   names: ReadonlyMap<number, string>,
 ): RouteRow {
   return {
     kind: 'route',
     to: `${dst}/${dstLength}`,
     link: names.get(oif) ?? '',
-    ...(gateway !== undefined && { via: gateway }),
+    ...(via !== undefined && { via }),
     ...(prefsrc !== undefined && { src: prefsrc }),
   }
 }

@@ -109,13 +109,14 @@ function macOf(network: Network, vtep: string): string {
   return ['02', '75', ...[...bytes].map(byte => byte.toString(16).padStart(2, '0'))].join(':')
 }
 
-/** What a node goes by at the other end of the tunnel; its tunnel end point where that is of the same family. */
+/**
+ * What a node goes by at the other end of the tunnel: its tunnel end point among addresses of IPv4, else an address of the link, for one that
+ * is reached by another link is refused (ip6_route_check_nh_onlink in net/ipv6/route.c). IPv4 may lead by it as well (RTA_VIA).
+ */
 function hopOf(network: Network, vtep: string, family: 4 | 6): string {
-  if (familyOf(vtep) === family) return vtep
+  if (family === 4 && familyOf(vtep) === 4) return vtep
   const bytes = digest(`hop ${vtep} of ${network.shared ?? network.id}`)
-  return family === 4
-    ? `169.254.${bytes[0]}.${bytes[1]}`
-    : `fe80::75:${bytes.subarray(0, 2).toString('hex')}:${bytes.subarray(2, 4).toString('hex')}`
+  return `fe80::75:${bytes.subarray(0, 2).toString('hex')}:${bytes.subarray(2, 4).toString('hex')}`
 }
 
 /** The link that the other node is on, too. */
@@ -170,15 +171,10 @@ function holderRows(...[network, vtep, self]: Parameters<Elsewhere['holder']>): 
   if ((family === 4 ? self.ipv4 : self.ipv6) === undefined) return []
   const mac = macOf(network, vtep)
   const families = ([4, 6] as const).filter(each => network[`ipv${each}`].length > 0)
+  const hops = new Set(families.map(each => hopOf(network, vtep, each)))
+  const bridge = bridgeName(network)
   return [
     { kind: 'fdb', link: linkName(network, family), mac, to: vtep },
-    ...families.map(
-      (each): Row => ({
-        kind: 'neighbour',
-        link: bridgeName(network),
-        address: hopOf(network, vtep, each),
-        mac,
-      }),
-    ),
+    ...[...hops].map((address): Row => ({ kind: 'neighbour', link: bridge, address, mac })),
   ]
 }

@@ -1,6 +1,6 @@
 import { ip } from '../address.ts'
 import { attribute, attributes } from '../attributes.ts'
-import { be16, raw, s32, text, u8, u32 } from '../codec.ts'
+import { be16, type Codec, s32, text, u8, u32 } from '../codec.ts'
 import { body, command, type Dump, dump, NLM_F, query, type Request } from '../message.ts'
 import { struct } from '../struct.ts'
 import { RTM } from './types.ts'
@@ -19,6 +19,9 @@ export const RTN = {
 export const RT_SCOPE = { UNIVERSE: 0, SITE: 200, LINK: 253, HOST: 254, NOWHERE: 255 } as const
 export const RT_TABLE = { UNSPEC: 0, DEFAULT: 253, MAIN: 254, LOCAL: 255 } as const
 export const RTPROT = { UNSPEC: 0, REDIRECT: 1, KERNEL: 2, BOOT: 3, STATIC: 4 } as const
+const AF_INET = 2
+const AF_INET6 = 10
+
 /** `flags` of a route; ONLINK takes the gateway to be on the link even if no address says so. */
 export const RTNH_F = { DEAD: 1, PERVASIVE: 2, ONLINK: 4, OFFLOAD: 8, LINKDOWN: 16 } as const
 
@@ -70,6 +73,15 @@ const cacheInfo = struct({
   timestampAge: u32,
 })
 
+/** A neighbour of another family than the route's (struct rtvia): the family in 16 bits, then the address. */
+const neighbour: Codec<string> = {
+  write(out, value) {
+    out.u16(value.includes(':') ? AF_INET6 : AF_INET)
+    ip.write(out, value)
+  },
+  read: (bytes, from, to) => ip.read(bytes, from + 2, to),
+}
+
 /** Routes over several next hops (RTA_MULTIPATH) and their encapsulation are passed over. */
 export const routeSet = attributes({
   dst: attribute(1, 'RTA_DST', ip),
@@ -84,7 +96,7 @@ export const routeSet = attributes({
   cacheInfo: attribute(12, 'RTA_CACHEINFO', cacheInfo),
   table: attribute(15, 'RTA_TABLE', u32),
   mark: attribute(16, 'RTA_MARK', u32),
-  via: attribute(18, 'RTA_VIA', raw),
+  via: attribute(18, 'RTA_VIA', neighbour),
   pref: attribute(20, 'RTA_PREF', u8),
   ttlPropagate: attribute(26, 'RTA_TTL_PROPAGATE', u8),
   ipProto: attribute(27, 'RTA_IP_PROTO', u8),
@@ -98,7 +110,7 @@ export const routeBody = body(rtmsg, routeSet)
 export type Route = ReturnType<typeof routeBody.read>
 type Wire = Parameters<typeof routeBody.write>[1]
 
-/** `to` in CIDR form, or `default` with the family of its gateway (IPv4 when there is none, else say `family`). */
+/** `gateway` of an IPv4 route may be IPv6 (Linux 5.2, RTA_VIA). `to` in CIDR form, or `default` with the family of its gateway (IPv4 when there is none, else say `family`). */
 export type RouteSpec = { to: string; family?: number; table?: number } & Pick<
   Wire,
   | 'oif'
@@ -114,11 +126,9 @@ export type RouteSpec = { to: string; family?: number; table?: number } & Pick<
   | 'pref'
 >
 
-const AF_INET = 2
-const AF_INET6 = 10
-
 function familyOf({ to, gateway, family }: RouteSpec): number {
-  return family ?? (to.includes(':') || gateway?.includes(':') ? AF_INET6 : AF_INET)
+  const told = to === 'default' ? (gateway ?? to) : to
+  return family ?? (told.includes(':') ? AF_INET6 : AF_INET)
 }
 
 function scopeOf({ type = RTN.UNICAST, gateway }: RouteSpec, family: number): number {
@@ -128,8 +138,9 @@ function scopeOf({ type = RTN.UNICAST, gateway }: RouteSpec, family: number): nu
 
 /** What `ip route` would fill in: unicast, table main, protocol boot, and scope link when there is no gateway. */
 function spec(route: RouteSpec): Wire {
-  const { to, table = RT_TABLE.MAIN } = route
+  const { to, gateway, table = RT_TABLE.MAIN } = route
   const family = familyOf(route)
+  const isOther = family === AF_INET && gateway?.includes(':')
   const slash = to.indexOf('/')
   const whole = family === AF_INET6 ? 128 : 32
   const dst = to === 'default' ? undefined : slash < 0 ? to : to.slice(0, slash)
@@ -140,7 +151,9 @@ function spec(route: RouteSpec): Wire {
     type: RTN.UNICAST,
     scope: scopeOf(route, family),
     dst,
+    via: isOther ? gateway : undefined,
     ...route,
+    gateway: isOther ? undefined : gateway,
     to: undefined,
     family,
     table: table < 256 ? undefined : table,

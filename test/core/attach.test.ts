@@ -49,6 +49,22 @@ describe('attachments', () => {
     assert.equal(await world.kernel.look('/run/netns/c1', 'eth0'), undefined)
   })
 
+  it('are born while everything is looked at', async () => {
+    const world = await started()
+    const look = world.kernel.read.bind(world.kernel)
+    const during = Promise.withResolvers<void>()
+    world.kernel.read = scope => during.promise.then(() => look(scope))
+    // While that run lasts, both are asked for the next one.
+    const run = world.settler.settle('everything')
+    const attached = world.engine.attach(spec('c1', 2))
+    await new Promise(setImmediate)
+    const next = world.settler.settle('everything')
+    during.resolve()
+    const [{ mac }] = await Promise.all([attached, run, next])
+    assert.equal((await world.kernel.look('/run/netns/c1', 'eth0'))?.mac, mac)
+    assert.deepEqual(await world.engine.drift('c1'), [])
+  })
+
   it('that the container has no room for leave neither record nor port', async () => {
     const world = await started()
     await world.engine.attach(spec('c1', 2))

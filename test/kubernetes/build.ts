@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { buildProgram, type Go, goIn, moduleTree, unreplace } from '../bed/go.ts'
+import { unpacked } from '../bed/package.ts'
 
 /** Of Kubernetes. From 1.35 on a kubelet refuses cgroup v1 unless it is told otherwise. */
 export const RELEASE = '1.34.4'
@@ -31,8 +32,13 @@ export function absent(): string | undefined {
     : `Kubernetes ${RELEASE} is not built: make kubernetes (half an hour, 4 GB meanwhile)`
 }
 
-/** Builds Kubernetes and CoreDNS from their Go modules, with Debian's Go, unless they are there. */
+/** Folder of etcd's package. */
+export const etcd = (): Promise<string> => unpacked('etcd-server', 'trixie')
+
+/** Builds Kubernetes and CoreDNS from their Go modules, with Debian's Go, unless they are there, and brings what they need. */
 export async function buildKubernetes(): Promise<void> {
+  // Another kernel's machine can't: it has no network.
+  await etcd()
   await mkdir(cache, { recursive: true })
   const folder = await mkdtemp(join(cache, 'building.'))
   try {

@@ -13,7 +13,7 @@ import { image as pause } from '../cni/containerd.ts'
 import { Control } from './control.ts'
 import { writeDnsImage } from './dns.ts'
 import { Machine } from './machine.ts'
-import { addressesAt, dual, type Plan } from './plan.ts'
+import { addressesAt, dual, type Family, type Plan, pods } from './plan.ts'
 import { type ProxyMode, serveProxy } from './proxy.ts'
 import { serveNode } from './worker.ts'
 
@@ -120,6 +120,14 @@ export class Cluster {
     await Promise.all(nodeNames.map(name => serveProxy(this.nodes[name], this.control, mode)))
   }
 
+  /** What pods of another node see this one as: as itself where the two share a link, by the tunnel as its own in the pods' network. */
+  async seenAs(from: NodeName, there: NodeName, family: Family = this.#meeting): Promise<string> {
+    const at = addressesAt(this.#plan, places[from])[this.#plan.families.indexOf(family)] as string
+    if (family === this.#meeting && from !== 'c' && there !== 'c') return at
+    const argv = ['ip', '-o', 'address', 'show', 'scope', 'global', 'to', pods[family]]
+    return / inet6? (\S+)\/(?:32|128) /.exec(await this.nodes[from].run(...argv))?.[1] ?? at
+  }
+
   /** Runs a program beyond the nodes. */
   outsider(...argv: string[]): Promise<string> {
     return inNamespace(this.router, ...argv)
@@ -128,6 +136,11 @@ export class Cluster {
   async dispose(): Promise<void> {
     for (const machine of [...Object.values(this.nodes), this.control?.machine]) await machine?.dispose()
     await deleteNamespace(this.router)
+  }
+
+  /** Nodes' tunnels have addresses of this family. */
+  get #meeting(): Family {
+    return this.#plan.families[0] as Family
   }
 
   async #boot(): Promise<void> {

@@ -1,9 +1,8 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { unpacked } from '../bed/package.ts'
 import { run } from '../bed/run.ts'
 import { literal } from '../docker/probes.ts'
-import { binaries } from './build.ts'
+import { binaries, etcd } from './build.ts'
 import type { Machine } from './machine.ts'
 import { apisOf, podsOf, servicesOf } from './plan.ts'
 
@@ -71,8 +70,7 @@ export class Control {
   }
 
   async #serve(): Promise<void> {
-    const etcd = await unpacked('etcd-server', 'trixie')
-    await run(['cp', join(etcd, 'usr/bin/etcd'), this.machine.path('/opt/etcd')])
+    await run(['cp', join(await etcd(), 'usr/bin/etcd'), this.machine.path('/opt/etcd')])
     await this.machine.serve({ argv: ['/opt/etcd', '--data-dir=/var/lib/etcd'], ready: this.#opens(2379) })
     await this.machine.serve({ argv: ['kube-apiserver', ...this.#apiserver()], ready: this.#answers })
     const conf = [`--kubeconfig=${this.pathOf(admin)}`, '--leader-elect=false']

@@ -1,6 +1,6 @@
 import type { EngineName } from '../bed/engines.ts'
 
-type Family = 4 | 6
+export type Family = 4 | 6
 /** What a cluster is made of: families of addresses, in Kubernetes' order, and the Docker engine whose containerd it has. */
 export type Plan = { families: readonly Family[]; engine: EngineName }
 
@@ -10,9 +10,7 @@ export const dual: Plan = { families: [4, 6], engine: '20.10' }
 export const six: Plan = { families: [6], engine: '28.5' }
 
 /** Addresses of pods, and of services. */
-export const PODS = '10.93.0.0/16'
-export const PODS6 = 'fd00:93::/48'
-const pods = { 4: PODS, 6: PODS6 }
+export const pods = { 4: '10.93.0.0/16', 6: 'fd00:93::/48' } as const
 const services = { 4: '10.96.0.0/16', 6: 'fd00:96::/112' }
 const apis = { 4: '10.96.0.1', 6: 'fd00:96::1' }
 const names = { 4: '10.96.0.10', 6: 'fd00:96::a' }

@@ -5,7 +5,7 @@ import { absent } from './build.ts'
 import { Cluster, nodeNames, places } from './cluster.ts'
 import { clusterDns } from './dns.ts'
 import { linksOf } from './left.ts'
-import { addressesAt, dnsOf, PODS6, six } from './plan.ts'
+import { addressesAt, dnsOf, pods, six } from './plan.ts'
 import { addressesOf, ask, askFrom, pod, ready, service, started } from './pods.ts'
 import { clusterAddresses, lookUp, ports } from './services.ts'
 
@@ -22,7 +22,7 @@ const at = (place: string) => addressesAt(six, place)[0] as string
 
     before(async () => {
       cluster = await Cluster.up('nftables', six)
-      await cluster.installTsnet({ ipam: { type: 'tsnet', subnet: PODS6, podCIDR: true } })
+      await cluster.installTsnet({ ipam: { type: 'tsnet', subnet: pods[6], podCIDR: true } })
     })
     after(() => cluster?.dispose())
 
@@ -51,7 +51,7 @@ const at = (place: string) => addressesAt(six, place)[0] as string
         for (const { name, node: there } of webs) {
           const answer = await ask(node(from), addresses[name] as string)
           assert.equal(answer.pod, name)
-          if (from !== there) assert.equal(answer.seen, at(places[from]))
+          if (from !== there) assert.equal(answer.seen, await cluster.seenAs(from, there))
         }
       await started(cluster, { name: 'node-b', node: 'b', hostNetwork: true })
       assert.equal((await askFrom(cluster, 'web-c', at(places.b))).seen, at(places.c))

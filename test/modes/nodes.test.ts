@@ -48,6 +48,12 @@ const cases: Record<string, Case> = {
     blocks: { ...blocks, 'fd01::10:0:0:0/76': '10.9.0.7' },
     remotes: { 'fd01::10:0:0:5': '10.9.0.7', 'fd01::7': '10.99.0.8' },
   },
+  'hosts that meet by IPv6': {
+    six: true,
+    self: { ipv4: undefined as never, ipv6: 'fd09::1', links: [{ name: 'eth0', prefix: 'fd09::1/64' }] },
+    endpoint: { ipv6: 'fd01::2/64' },
+    blocks: { '10.1.1.0/25': 'fd09::7', 'fd01::10:0:0:0/76': 'fd09::7' },
+  },
   'addresses of this host’s own': {
     six: true,
     own: { ipv4: '10.1.9.1', ipv6: 'fd01::9' },

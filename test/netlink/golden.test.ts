@@ -113,6 +113,12 @@ const cases: Record<string, nl.Request<unknown>> = {
     priority: 50,
     oif: 2,
   }),
+  'ip route add 10.13.0.0/16 via inet6 fd00:9::2 dev br0 metric 50': nl.newRoute({
+    to: '10.13.0.0/16',
+    gateway: 'fd00:9::2',
+    priority: 50,
+    oif: 2,
+  }),
   'ip route add blackhole 10.12.0.0/24': nl.newRoute({ to: '10.12.0.0/24', type: nl.RTN.BLACKHOLE }),
   'ip route del 10.10.0.0/16': nl.delRoute({ to: '10.10.0.0/16' }),
   'ip route get 10.9.0.7': nl.getRoute('10.9.0.7'),

@@ -151,6 +151,16 @@ describe('rtnetlink in this machine’s kernel', () => {
       assert.deepEqual(route.batch([nl.delRoute({ to: '10.11.0.0/16', table: 1000 })]).map(code), ['ESRCH'])
     })
 
+    it('a route of IPv4 by a neighbour that has IPv6', () => {
+      const flags = nl.RTNH_F.ONLINK
+      route.request(nl.replaceRoute({ to: '10.13.0.0/16', oif: br, gateway: 'fd00:9::7', flags }))
+      const [found] = route
+        .dump(nl.dumpRoutes({ family: 2, oif: br }))
+        .filter(each => each.dst === '10.13.0.0')
+      assert.deepEqual([found?.via, found?.gateway], ['fd00:9::7', undefined])
+      route.request(nl.delRoute({ to: '10.13.0.0/16' }))
+    })
+
     it('rules of the routing policy', () => {
       const rule = {
         family: 2,
