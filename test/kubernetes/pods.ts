@@ -86,6 +86,9 @@ export const inPod = (cluster: Cluster, name: string, ...argv: string[]): Promis
 
 export type Answer = { pod: string; seen: string }
 
+/** Seconds that somebody has for an answer. */
+const PAUSE = 3 * patience
+
 /** What a pod that serves says to whoever asks: its name, and the address that it sees. */
 export function answerOf(text: string): Answer {
   const [pod = '', seen = ''] = text.trim().split(' ')
@@ -96,7 +99,7 @@ const request = String.raw`printf "GET /cgi-bin/who HTTP/1.0\r\n\r\n"`
 
 /** Asks from inside a pod. */
 export async function askFrom(cluster: Cluster, name: string, address: string, port = 80): Promise<Answer> {
-  const script = `${request} | socat -t 3 - TCP:${literal(address)}:${port},connect-timeout=3 | tail -n 1`
+  const script = `${request} | socat -t ${PAUSE} - TCP:${literal(address)}:${port},connect-timeout=${PAUSE} | tail -n 1`
   return answerOf(await inPod(cluster, name, 'sh', '-c', script))
 }
 
@@ -109,7 +112,7 @@ export async function tellFrom(
   from?: number,
 ): Promise<Answer> {
   const source = from === undefined ? '' : `,sourceport=${from}`
-  const script = `echo question | timeout 3 socat -t 2 - UDP:${literal(address)}:${port}${source}`
+  const script = `echo question | timeout ${PAUSE} socat -t ${PAUSE} - UDP:${literal(address)}:${port}${source}`
   return answerOf(await inPod(cluster, name, 'sh', '-c', script))
 }
 
@@ -120,5 +123,5 @@ export async function ask(
   port = 80,
 ): Promise<Answer> {
   const script = `exec 3<>/dev/tcp/${address}/${port} && ${request} >&3 && tail -n 1 <&3`
-  return answerOf(await run('timeout', `${3 * patience}`, 'bash', '-c', script))
+  return answerOf(await run('timeout', `${PAUSE}`, 'bash', '-c', script))
 }
