@@ -112,7 +112,7 @@ export async function tellFrom(
   from?: number,
 ): Promise<Answer> {
   const source = from === undefined ? '' : `,sourceport=${from}`
-  const script = `echo question | timeout ${PAUSE} socat -t ${PAUSE} - UDP:${literal(address)}:${port}${source}`
+  const script = `echo question | timeout ${PAUSE} socat -t 2 - UDP:${literal(address)}:${port}${source}`
   return answerOf(await inPod(cluster, name, 'sh', '-c', script))
 }
 
