@@ -31,7 +31,7 @@ export class Metrics {
   })
   readonly #kernel = new Histogram({
     name: 'tsnet_kernel_seconds',
-    help: 'Reading the kernel and applying steps to it',
+    help: 'Reading the kernel, applying steps to it, and both at once',
     labelNames: ['call'],
     buckets: BUCKETS,
     registers: [this.#registry],
@@ -60,6 +60,11 @@ export class Metrics {
         const outcomes = await this.#timed('apply', () => kernel.apply(steps))
         this.#count(steps, outcomes)
         return outcomes
+      },
+      amend: async (wanted, others) => {
+        const done = await this.#timed('amend', () => kernel.amend(wanted, others))
+        this.#count(done.steps, done.outcomes)
+        return done
       },
     }
     return new Proxy(kernel, {

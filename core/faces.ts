@@ -18,6 +18,9 @@ export type Scope = { owned: boolean; rows: readonly Row[] }
 /** One outcome a step, in the order of the steps. */
 export type Outcome = { ok: true } | { ok: false; error: StepError }
 
+/** The steps that were taken, and the outcome of each. */
+export type Amended = { steps: Step[]; outcomes: Outcome[] }
+
 /** What the host is like right now, as far as wanted rows depend on it. */
 export type Facts = {
   /** FORWARD chains that exist here and that need our accept rules. */
@@ -36,6 +39,8 @@ export interface Kernel {
   read(scope: Scope): Promise<Row[]>
   /** Applies all steps, in order, going on after a failure: one bad network must not stop the others. */
   apply(steps: readonly Step[]): Promise<Outcome[]>
+  /** Both at once, for rows that are known: what differs from the wanted ones is corrected, and those of `others` that aren't wanted go. */
+  amend(wanted: readonly Wanted[], others: readonly Row[]): Promise<Amended>
   /** Rings when something of ours, or a firewall beside us, may have moved. Carries no data: read to know. */
   watch(ring: () => void): void
   /** A link in a container's namespace; undefined when it isn't there, or the namespace isn't. */

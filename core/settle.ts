@@ -23,6 +23,9 @@ type Ask = {
   fail: (error: unknown) => void
 }
 
+/** What a run did, networks whose own rows it wanted, and what a run over everything found. */
+type Done = { steps: Step[]; outcomes: Outcome[]; here: Set<string>; present?: Row[] }
+
 export type SettlerParts = {
   kernel: Kernel
   store: Store
@@ -71,19 +74,17 @@ export class Settler {
   /** What a run over everything would do now. */
   async plan(): Promise<Step[]> {
     const { wanted, present } = await this.look()
-    return this.#steps('everything', wanted, present)
+    return this.#steps(wanted, present)
   }
 
   /** What is wanted in the kernel now, and what is there. */
   look(): Promise<{ wanted: Wanted[]; present: Row[] }> {
-    return this.#compare('everything')
+    return this.#compare()
   }
 
-  #steps(touch: Touch | 'everything', wanted: readonly Wanted[], present: readonly Row[]): Step[] {
-    const steps = diff(wanted, present)
-    if (touch !== 'everything') return steps
+  #steps(wanted: readonly Wanted[], present: readonly Row[]): Step[] {
     const unsure = this.#parts.sparing ? () => true : spared(this.#view)
-    return steps.filter(({ verb, row }) => verb !== 'delete' || !unsure(row))
+    return diff(wanted, present).filter(({ verb, row }) => verb !== 'delete' || !unsure(row))
   }
 
   async #loop(): Promise<void> {
@@ -98,39 +99,44 @@ export class Settler {
     try {
       for (const ask of asks) ask.touch = this.#widened(ask.touch)
       const touch = union(asks)
-      const { wanted, present, here } = await this.#compare(touch, bornIn(asks))
-      const steps = this.#steps(touch, wanted, present)
-      const outcomes = steps.length > 0 ? await this.#parts.kernel.apply(steps) : []
+      const { steps, outcomes, here, present } =
+        touch === 'everything' ? await this.#settleAll(bornIn(asks)) : await this.#settlePart(touch)
       this.#report(steps, outcomes, touch === 'everything')
       this.#remember(touch, here, outcomes)
       for (const ask of asks) ask.done(this.#failures(ask, steps, outcomes))
-      if (touch === 'everything') this.#parts.found?.(present)
+      if (present) this.#parts.found?.(present)
     } catch (error) {
       for (const ask of asks) ask.fail(error)
     }
   }
 
-  async #compare(
-    touch: Touch | 'everything',
-    born: readonly string[] = [],
-  ): Promise<{ wanted: Wanted[]; present: Row[]; here: Set<string> }> {
-    const { kernel, ground } = this.#parts
-    if (touch === 'everything') {
-      const facts = await kernel.facts()
-      this.#shortcut = facts.shortcut
-      const wanted = this.#possible(everything(this.#view, ground, facts, born))
-      const here = this.#here(this.#view.records.networks.keys())
-      return {
-        wanted,
-        present: await kernel.read({ owned: true, rows: wanted.map(each => each.row) }),
-        here,
-      }
-    }
+  async #settleAll(born: readonly string[]): Promise<Done> {
+    const { wanted, present, here } = await this.#compare(born)
+    const steps = this.#steps(wanted, present)
+    return { steps, outcomes: steps.length > 0 ? await this.#parts.kernel.apply(steps) : [], here, present }
+  }
+
+  /** In one call, since somebody waits for it. */
+  async #settlePart(touch: Touch): Promise<Done> {
+    const { kernel } = this.#parts
     const here = this.#here(touch.networks)
     this.#shortcut ??= (await kernel.facts()).shortcut
     const wanted = this.#possible(touched(this.#view, touch))
-    const rows = [...wanted.map(each => each.row), ...this.#before(touch)]
-    return { wanted, present: rows.length > 0 ? await kernel.read({ owned: false, rows }) : [], here }
+    const others = this.#before(touch)
+    if (wanted.length + others.length === 0) return { steps: [], outcomes: [], here }
+    return { ...(await kernel.amend(wanted, others)), here }
+  }
+
+  async #compare(
+    born: readonly string[] = [],
+  ): Promise<{ wanted: Wanted[]; present: Row[]; here: Set<string> }> {
+    const { kernel, ground } = this.#parts
+    const facts = await kernel.facts()
+    this.#shortcut = facts.shortcut
+    const wanted = this.#possible(everything(this.#view, ground, facts, born))
+    const here = this.#here(this.#view.records.networks.keys())
+    const present = await kernel.read({ owned: true, rows: wanted.map(each => each.row) })
+    return { wanted, present, here }
   }
 
   /** Those of these networks whose own rows are wanted now. */

@@ -1,5 +1,7 @@
+import { diff } from '../core/diff.ts'
 import { StepError } from '../core/errors.ts'
 import type {
+  Amended,
   Claim,
   Facts,
   Furnished,
@@ -20,6 +22,7 @@ import type {
   ShortcutRow,
   Step,
   SysctlRow,
+  Wanted,
 } from '../core/rows.ts'
 import { key } from '../core/rows.ts'
 import { link, linkRow } from './fakelinks.ts'
@@ -66,6 +69,12 @@ export class FakeKernel implements Kernel {
     )
     for (const { at, step } of placed.flat()) outcomes[at] = this.#try(structuredClone(step), plan)
     return outcomes
+  }
+
+  async amend(wanted: readonly Wanted[], others: readonly Row[]): Promise<Amended> {
+    const rows = [...wanted.map(({ row }) => row), ...others]
+    const steps = diff(wanted, await this.read({ owned: false, rows }))
+    return { steps, outcomes: await this.apply(steps) }
   }
 
   async facts(): Promise<Facts> {

@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { StepError } from '../core/errors.ts'
-import type { Kernel, Outcome, Scope, VirtualService } from '../core/faces.ts'
-import type { Step } from '../core/rows.ts'
+import type { Amended, Kernel, Outcome, Scope, VirtualService } from '../core/faces.ts'
+import type { Row, Step, Wanted } from '../core/rows.ts'
 import type { Result } from './linux.ts'
 import type { Calls, Message, WorkerData } from './messages.ts'
 
@@ -61,6 +61,11 @@ class Remote implements Kernel {
 
   async apply(steps: readonly Step[]): Promise<Outcome[]> {
     return (await this.#call('apply', steps)).map(toOutcome)
+  }
+
+  async amend(wanted: readonly Wanted[], others: readonly Row[]): Promise<Amended> {
+    const { steps, results } = await this.#call('amend', { wanted, others })
+    return { steps, outcomes: results.map(toOutcome) }
   }
 
   facts() {

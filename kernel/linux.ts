@@ -1,7 +1,8 @@
 import { open, type Socket } from '@tsnet/netlink'
+import { diff } from '../core/diff.ts'
 import type { Claim, Facts, Furnished, Parent } from '../core/faces.ts'
 import { stepLine } from '../core/lines.ts'
-import type { Row, Step } from '../core/rows.ts'
+import type { Row, Step, Wanted } from '../core/rows.ts'
 import { Accepts } from './accepts.ts'
 import { Addresses } from './addresses.ts'
 import { Elements } from './elements.ts'
@@ -124,6 +125,11 @@ export class Linux {
     for (const room of rooms) room.apply(placed, report)
     if (about(placed, 'accept').length > 0) this.#watch?.accepted()
     return results
+  }
+
+  amend(wanted: readonly Wanted[], others: readonly Row[]): { steps: Step[]; results: Result[] } {
+    const steps = diff(wanted, this.read([...wanted.map(({ row }) => row), ...others], false))
+    return { steps, results: this.apply(steps) }
   }
 
   facts(): Facts {

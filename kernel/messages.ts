@@ -1,11 +1,15 @@
 import type { Claim, Facts, Furnished, Parent, VirtualService } from '../core/faces.ts'
-import type { Row, Step } from '../core/rows.ts'
+import type { Row, Step, Wanted } from '../core/rows.ts'
 import type { Result } from './linux.ts'
 
 /** What crosses between the daemon's thread and the kernel's. */
 export type Calls = {
   read: { argument: { rows: readonly Row[]; owned: boolean }; answer: Row[] }
   apply: { argument: readonly Step[]; answer: Result[] }
+  amend: {
+    argument: { wanted: readonly Wanted[]; others: readonly Row[] }
+    answer: { steps: Step[]; results: Result[] }
+  }
   facts: { argument: undefined; answer: Facts }
   look: { argument: { namespace: string; link: string }; answer: Furnished | undefined }
   retire: { argument: { namespace: string; link: string; mac?: string }; answer: undefined }

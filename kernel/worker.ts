@@ -18,6 +18,8 @@ function answer(call: Call): unknown {
       return linux.read(call.argument.rows, call.argument.owned)
     case 'apply':
       return linux.apply(call.argument)
+    case 'amend':
+      return linux.amend(call.argument.wanted, call.argument.others)
     case 'facts':
       return linux.facts()
     case 'look':

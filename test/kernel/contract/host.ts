@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { line } from '../../../core/lines.ts'
 import type { PortRow, Row } from '../../../core/rows.ts'
 import { bridge, gateway, gateway6, localnet, port, rate, shortcut } from './rows.ts'
-import { adds, type Subject, step } from './subject.ts'
+import { adds, codes, type Subject, step } from './subject.ts'
 
 /** Addresses, sysctls, routes, bound ports, shortcuts and rates. */
 export function host(s: Subject): void {
@@ -34,6 +34,33 @@ export function host(s: Subject): void {
     })
   })
 
+  describe('amending', () => {
+    it('makes what is missing, sets what differs, takes away what nobody wants, and rests then', async () => {
+      await s.add(bridge, gateway)
+      const wanted = [{ ...bridge, mtu: 1300 }, gateway6].map(row => ({ row, presence: 'must' }) as const)
+      const { steps, outcomes } = await s.kernel.amend(wanted, [gateway])
+      assert.deepEqual(steps.map(({ verb, row }) => `${verb} ${row.kind}`).sort(), [
+        'add address',
+        'delete address',
+        'set link',
+      ])
+      assert.deepEqual(codes(outcomes), ['ok', 'ok', 'ok'])
+      await s.assertPresent(...wanted.map(({ row }) => row))
+      await s.assertAbsent(gateway)
+      assert.deepEqual(await s.kernel.amend(wanted, [gateway]), { steps: [], outcomes: [] })
+    })
+
+    it('goes on after a failure', async () => {
+      const lost = { ...gateway, link: 'tsb-9' } as Row
+      const wanted = [lost, bridge].map(row => ({ row, presence: 'must' }) as const)
+      const { steps, outcomes } = await s.kernel.amend(wanted, [])
+      assert.deepEqual(steps.map(({ row }, i) => `${row.kind} ${codes(outcomes)[i]}`).sort(), [
+        'address ENODEV',
+        'link ok',
+      ])
+    })
+  })
+
   describe('routes', () => {
     const route: Row = { kind: 'route', to: '10.9.0.0/24', link: 'tsb-1', via: '10.77.0.9' }
     const six: Row = { kind: 'route', to: 'fd09::/64', link: 'tsb-1', via: 'fd00:77::9' }
@@ -54,6 +81,15 @@ export function host(s: Subject): void {
         'ok',
       ])
       await s.assertAbsent(route, six)
+    })
+
+    it('of IPv4 may lead by a neighbour that has IPv6', async () => {
+      const other = { ...route, via: 'fe80::9' } as Row
+      await s.add(bridge, gateway, gateway6, other)
+      await s.assertPresent(other)
+      assert.deepEqual(await s.apply(step('set', route, other)), ['ok'])
+      await s.assertPresent(route)
+      assert.deepEqual(await s.apply(step('delete', route)), ['ok'])
     })
 
     it('name the errno, and go with their link', async () => {
