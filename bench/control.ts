@@ -1,7 +1,6 @@
 // What a user of Docker's API waits for: networks, connections and starts with tsnet, with Docker's own bridge driver, and with
 // the floor, a driver that answers at once. One engine, in turns.
 import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type Docker from 'dockerode'
 import type { EngineName } from '../test/bed/engines.ts'
@@ -107,8 +106,7 @@ async function startFloor(host: Host): Promise<Line> {
     stdio: 'inherit',
     env: { ...process.env, LD_LIBRARY_PATH: join(project, 'dist/lib') },
   })
-  await until('the floor to listen', () => existsSync(host.path(inside)))
-  return Line.open(host.path(inside))
+  return until('the floor to listen', () => Line.open(host.path(inside)))
 }
 
 function report(title: string, measured: Medians): void {
