@@ -168,7 +168,11 @@ const at = (address: string) => addressesAt(dual, address)
             await eventually(() => seen(outsider))
             for (const from of nodeNames) await seen(node(from))
             for (const from of [...askers, 'only-b'])
-              assert.equal((await askFrom(cluster, from, address, ports.any)).pod, 'only-b')
+              assert.equal(
+                (await askFrom(cluster, from, address, ports.any)).pod,
+                'only-b',
+                `${from} asks ${address}`,
+              )
           }
       })
 
