@@ -7,7 +7,7 @@ import type { Store } from '../../core/faces.ts'
 import type { PeerTable } from '../../core/peers.ts'
 import type { Change as RecordChange } from '../../core/records.ts'
 import type { Log } from '../../core/settle.ts'
-import { Agent, encodeTags } from '../../gossip/index.ts'
+import { Agent, encodeTags, endpointText } from '../../gossip/index.ts'
 import type { Portion } from '../../ipam/portion.ts'
 import {
   type Change,
@@ -219,7 +219,7 @@ export class Cluster {
     const { bind, vxlanPort } = this.#parts.settings
     return {
       host: this.#table.origin,
-      bind: `${bind.address}:${bind.port}`,
+      bind: endpointText(bind),
       tunnel: { ends: [...this.#vteps], port: vxlanPort, mtu: this.#parts.peers.self?.mtu ?? 0 },
       members: { alive: this.hosts.alive, known: this.hosts.list().length },
       complete: this.#parts.peers.heard(),

@@ -1,5 +1,5 @@
 import type { Member } from '../../cli/answers.ts'
-import type { Agent } from '../../gossip/index.ts'
+import { type Agent, endpointText } from '../../gossip/index.ts'
 import { endpointOf, kinds, type Table } from '../../vxlan-fdb/index.ts'
 import { macText, toText } from './addresses.ts'
 import { tunnelEnds } from './others.ts'
@@ -41,7 +41,7 @@ function memberOf(
   return {
     name: nameOf(host),
     host,
-    address: member ? `${member.endpoint.address}:${member.endpoint.port}` : '',
+    address: member ? endpointText(member.endpoint) : '',
     state: host === table.origin ? 'self' : (member?.status ?? 'lost'),
     incarnation: member?.incarnation ?? 0,
     tunnel: tunnelEnds(table, host),

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import type { Member, Status } from '../../cli/answers.ts'
 import { addNamespace, deleteNamespace, inNamespace, ownName } from '../bed/namespace.ts'
 import { until } from '../bed/until.ts'
 import { Node, type Sandbox, shim } from './node.ts'
@@ -61,6 +62,15 @@ describeAsRoot('cni: nodes that meet by IPv6', function () {
     assert.equal(code, 0, `${stdout}\n${nodes[name].log()}`)
     return { sandbox, addresses: json.ips.map(({ address }) => address.split('/')[0] as string) }
   }
+
+  it('are told by their address and port', async () => {
+    const members = await until('both to be there', async () => {
+      const all = await nodes.a.tsnet<Member[]>('members')
+      return all.length === 2 ? all : undefined
+    })
+    assert.deepEqual(members.map(each => each.address).sort(), ['[fd00:77::a]:7947', '[fd00:77::b]:7947'])
+    assert.equal((await nodes.a.tsnet<Status>('status')).cluster?.bind, '[fd00:77::a]:7947')
+  })
 
   for (const [network, way4, way6] of [
     [pods, /via inet6 fe80::75:\S+ dev tsb-/, /via fd00:77::b dev eth0/],
