@@ -97,9 +97,9 @@ export function answerOf(text: string): Answer {
 
 const request = String.raw`printf "GET /cgi-bin/who HTTP/1.0\r\n\r\n"`
 
-/** Asks from inside a pod. */
+/** Asks from inside a pod. Who can't connect rejects; no answer at all is one that kubectl lost, or nobody gave. */
 export async function askFrom(cluster: Cluster, name: string, address: string, port = 80): Promise<Answer> {
-  const script = `${request} | socat -t ${PAUSE} - TCP:${literal(address)}:${port},connect-timeout=${PAUSE} | tail -n 1`
+  const script = `set -o pipefail; ${request} | socat -t ${PAUSE} - TCP:${literal(address)}:${port},connect-timeout=${PAUSE} | tail -n 1`
   return answerOf(await inPod(cluster, name, 'sh', '-c', script))
 }
 
