@@ -12,6 +12,8 @@ export type Said = Ballot & { word: Word }
 export type Effect =
   /** Make it durable, then call `persisted`. A later version holds all of an earlier one. */
   | { type: 'persist'; version: number; kept: Kept }
+  /** Addresses may be handed out of one more block. */
+  | { type: 'dealt' }
   /** This host was forgotten, and what has an address of these blocks has to go. */
   | { type: 'lost'; blocks: number[] }
 
@@ -168,7 +170,7 @@ export class Share {
         return [this.#persist()]
       case 'usable':
         this.#usable.add(output.block)
-        return []
+        return [{ type: 'dealt' }]
       case 'lost':
         this.#usable.clear()
         return [output]

@@ -43,8 +43,6 @@ type Open = {
   share: Share
   wanted: number
   told: string
-  /** How many blocks were this host's to give when that was last looked at. */
-  usable: number
   /** What is on disk. */
   disk: string
   asked?: Asked
@@ -220,7 +218,7 @@ export class Pools {
     const kept: Kept = disk ? readKept(disk) : { founded: false, disk: emptyDisk() }
     const level = disk && !this.#isOld ? witness.level(id, disk) : 0
     const share = new Share(self, this.#life, count, kept, level, about(id, law))
-    const open: Open = { network, pool, share, wanted: 1, told: '', usable: 0, disk }
+    const open: Open = { network, pool, share, wanted: 1, told: '', disk }
     this.#shares.set(id, open)
     const others = this.#parts.others()
     if (others) this.#do(open, share => share.meet(others))
@@ -235,14 +233,13 @@ export class Pools {
   #carryOut(open: Open, effects: readonly Effect[]): void {
     for (const effect of effects) {
       if (effect.type === 'persist') this.#persist(open, effect)
-      else if (effect.blocks.length > 0) this.#lose(open)
+      else if (effect.type === 'lost' && effect.blocks.length > 0) this.#lose(open)
     }
     this.#say(open)
     const { share, disk } = open
     if (disk) this.#parts.witness.set(idOf(open), disk, share.level)
-    if (open.usable === share.usable.size) return
-    open.usable = share.usable.size
-    for (const { done } of this.#waiters.filter(each => each.open === open && open.usable > each.above))
+    if (effects.every(({ type }) => type === 'persist')) return
+    for (const { done } of this.#waiters.filter(each => each.open === open && share.usable.size > each.above))
       done()
     this.#parts.dealt()
   }

@@ -111,7 +111,6 @@ export class Host {
       if (node.up && life === this.life) world.atOnce(node, input)
     }
     return new Pools({
-      dealt: () => undefined,
       self: node.id,
       store: this.store,
       spans: mode => mode === 'overlay',
@@ -128,6 +127,7 @@ export class Host {
         },
       },
       law: trusting,
+      dealt: () => undefined,
       ranked: (network, pool) => {
         this.told++
         this.ways = this.pools.elsewhere(network, pool)
