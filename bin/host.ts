@@ -1,5 +1,6 @@
 import { networkInterfaces } from 'node:os'
 import type { Logger } from 'pino'
+import { isWay } from '../core/elsewhere.ts'
 import { Engine } from '../core/engine.ts'
 import type { Kernel, Store } from '../core/faces.ts'
 import { PeerTable } from '../core/peers.ts'
@@ -96,8 +97,7 @@ export async function openHost({ settings, membership, log, metrics }: Parts): P
     seed: await machineId(store),
     portion,
   })
-  const isWay = (mode: string) => modes[mode]?.elsewhere?.blocks !== undefined
-  own = new OwnAddresses({ engine, ipam, portion, isWay, log })
+  own = new OwnAddresses({ engine, ipam, portion, isWay: mode => isWay(modes, mode), log })
   await settler.settle('everything')
   await swept
   await engine.restore()

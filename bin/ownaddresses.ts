@@ -8,7 +8,7 @@ import type { Portion } from '../ipam/portion.ts'
 import { includes, parseAddress } from '../ipam/prefix.ts'
 
 export type OwnAddressesParts = {
-  engine: Pick<Engine, 'networks' | 'setOwn'>
+  engine: Pick<Engine, 'network' | 'networks' | 'setOwn'>
   ipam: Pick<Ipam, 'findPool' | 'requestAddress' | 'releaseAddress'>
   /** What of a pool is this host's to give; undefined while it shares it with nobody. */
   portion: (pool: string) => Portion | undefined
@@ -69,7 +69,7 @@ export class OwnAddresses {
 
   async #have(id: string, family: 'ipv4' | 'ipv6'): Promise<void> {
     const { engine, ipam } = this.#parts
-    const network = [...engine.networks()].find(each => each.id === id)
+    const network = engine.network(id)
     const pool = network && this.#lacking(network, family)
     if (!pool || this.#timer === undefined) return
     const before = network.own?.[family]

@@ -4,6 +4,7 @@ import { Door } from '../cni/door.ts'
 import { cniMethods } from '../cni/methods.ts'
 import { ConfiguredNetworks } from '../cni/networks.ts'
 import { Spool } from '../cni/spool.ts'
+import { isWay } from '../core/elsewhere.ts'
 import type { Engine } from '../core/engine.ts'
 import type { Store } from '../core/faces.ts'
 import type { MethodTable } from '../core/methods.ts'
@@ -53,7 +54,7 @@ export async function openPods({
   const networks = new ConfiguredNetworks(engine, ipam, shares)
   const door = new Door({ engine, book: ipam, networks, inodeOf, log })
   const spool = new Spool(folder, call => door.del(call), log)
-  const isWanted = (config: Config) => isWay(config, networks)
+  const isWanted = (config: Config) => leads(config, networks)
   const conflists = new Conflists({ folder: conf, networks, isWanted, store, log })
   const sweep = async (first: boolean) => {
     const gone = await door.sweep(!first)
@@ -83,10 +84,10 @@ export async function openPods({
 }
 
 /** Whether nodes are the way to their pods in the network of a configuration: only then others' pods are reached from a node without any. */
-function isWay(config: Config, networks: ConfiguredNetworks): boolean {
+function leads(config: Config, networks: ConfiguredNetworks): boolean {
   if (config.network !== undefined) return false
   const { mode = '' } = networks.spec(config).words
-  return modes[mode]?.elsewhere?.blocks !== undefined
+  return isWay(modes, mode)
 }
 
 /** Pools of networks that configurations made; our own records tell who has an address of them. */

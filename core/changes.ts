@@ -1,5 +1,5 @@
 import { nothing, ofEndpoint, ofRemoved, type Touch, type View } from './desired.ts'
-import { placeOf, sharedKey } from './elsewhere.ts'
+import { isWay, placeOf, sharedKey } from './elsewhere.ts'
 import type { StepError } from './errors.ts'
 import type { Place } from './faces.ts'
 import type { Change, Endpoint, Network } from './records.ts'
@@ -45,11 +45,7 @@ export class Changes {
   #isUnsure({ table, id }: Change): boolean {
     const { records, modes, peers } = this.#view
     const network = table === 'network' ? records.networks.get(id) : undefined
-    return (
-      network !== undefined &&
-      modes[network.mode]?.elsewhere?.blocks !== undefined &&
-      !peers.complete(sharedKey(network))
-    )
+    return network !== undefined && isWay(modes, network.mode) && !peers.complete(sharedKey(network))
   }
 
   /**

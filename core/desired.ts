@@ -1,4 +1,4 @@
-import { inhabited, memberRow, ofElsewhere, ofPlaces, strays } from './elsewhere.ts'
+import { inhabited, isWay, memberRow, ofElsewhere, ofPlaces, strays } from './elsewhere.ts'
 import type { Facts, Mode, Peers, Place } from './faces.ts'
 import type { Endpoint, Network, Records } from './records.ts'
 import { key, type Row, type Wanted } from './rows.ts'
@@ -84,7 +84,7 @@ export function plain({ modes, peers }: View, network: Network): Wanted[] {
 /** Rows that have to be taken away with a network; what hangs on its links goes with them. */
 export function ofRemoved(view: View, network: Network): Row[] {
   const rows = plain(view, network).map(each => each.row)
-  if (!view.modes[network.mode]?.elsewhere?.blocks) return rows
+  if (!isWay(view.modes, network.mode)) return rows
   const links = new Set(rows.flatMap(row => (row.kind === 'link' ? row.name : [])))
   return [...rows, ...ofElsewhere(view, network).filter(row => row.kind === 'route' && !links.has(row.link))]
 }

@@ -1,6 +1,6 @@
 import { BlockList } from 'node:net'
 import { contains, extend, host } from './addresses.ts'
-import type { View } from './desired.ts'
+import type { Modes, View } from './desired.ts'
 import type { Place, Remote } from './faces.ts'
 import type { Endpoint, Network } from './records.ts'
 import { key, type Row } from './rows.ts'
@@ -21,6 +21,9 @@ export const memberRow = (vtep: string): Row => ({
 
 /** What all hosts call a network. */
 export const sharedKey = ({ id, shared }: Network): string => shared ?? id
+
+/** Whether hosts are the way to their blocks of addresses in networks of a mode. */
+export const isWay = (modes: Modes, mode: string): boolean => modes[mode]?.elsewhere?.blocks !== undefined
 
 const addressesOf = ({ ipv4, ipv6 }: Endpoint) => [ipv4, ipv6].flatMap(each => (each ? host(each) : []))
 

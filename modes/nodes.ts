@@ -144,12 +144,12 @@ function wayTo(network: Network, to: string, vtep: string, self: Underlay): Row[
   const real = family === 4 ? self.ipv4 : self.ipv6
   const own = network.own?.[`ipv${family}`]
   const link = sharedLink(network, self, vtep, family)
+  const src = link === undefined ? (own ?? real) : real
   const way =
     link !== undefined
-      ? { link, via: vtep, src: real }
-      : { link: bridgeName(network), via: hopOf(network, vtep, family), src: own ?? real }
-  const { src, ...rest } = way
-  return [{ kind: 'route', to, ...rest, ...(src !== undefined && { src }) }]
+      ? { link, via: vtep }
+      : { link: bridgeName(network), via: hopOf(network, vtep, family) }
+  return [{ kind: 'route', to, ...way, ...(src !== undefined && { src }) }]
 }
 
 /** Addresses that lie in blocks of other nodes than their own. */

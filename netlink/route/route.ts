@@ -5,6 +5,9 @@ import { body, command, type Dump, dump, NLM_F, query, type Request } from '../m
 import { struct } from '../struct.ts'
 import { RTM } from './types.ts'
 
+const AF_INET = 2
+const AF_INET6 = 10
+
 /** `rtm_type` (linux/rtnetlink.h). */
 export const RTN = {
   UNICAST: 1,
@@ -19,9 +22,6 @@ export const RTN = {
 export const RT_SCOPE = { UNIVERSE: 0, SITE: 200, LINK: 253, HOST: 254, NOWHERE: 255 } as const
 export const RT_TABLE = { UNSPEC: 0, DEFAULT: 253, MAIN: 254, LOCAL: 255 } as const
 export const RTPROT = { UNSPEC: 0, REDIRECT: 1, KERNEL: 2, BOOT: 3, STATIC: 4 } as const
-const AF_INET = 2
-const AF_INET6 = 10
-
 /** `flags` of a route; ONLINK takes the gateway to be on the link even if no address says so. */
 export const RTNH_F = { DEAD: 1, PERVASIVE: 2, ONLINK: 4, OFFLOAD: 8, LINKDOWN: 16 } as const
 
@@ -110,7 +110,10 @@ export const routeBody = body(rtmsg, routeSet)
 export type Route = ReturnType<typeof routeBody.read>
 type Wire = Parameters<typeof routeBody.write>[1]
 
-/** `gateway` of an IPv4 route may be IPv6 (Linux 5.2, RTA_VIA). `to` in CIDR form, or `default` with the family of its gateway (IPv4 when there is none, else say `family`). */
+/**
+ * `to` in CIDR form, or `default` with the family of its gateway (IPv4 when there is none, else say `family`). `gateway` of an IPv4 route
+ * may be IPv6 (Linux 5.2, RTA_VIA).
+ */
 export type RouteSpec = { to: string; family?: number; table?: number } & Pick<
   Wire,
   | 'oif'

@@ -29,9 +29,10 @@ class Bed {
   })
   readonly own = new OwnAddresses({
     engine: {
+      network: id => this.store.records.networks.get(id),
       networks: () => this.store.records.networks.values(),
       setOwn: async (id, own) => {
-        if (this.refuses) throw new Error('the kernel says no')
+        if (this.refuses) throw new Error('the disk is full')
         const network = this.store.records.networks.get(id)
         if (network) await this.put({ ...network, own: { ...network.own, ...own } })
         return network !== undefined
@@ -79,10 +80,11 @@ describe('what this host is called in its networks', () => {
   it('is nothing where addresses are shared with nobody, nor where hosts are not the way', async () => {
     await bed.network({ mode: 'overlay' })
     bed.own.start()
-    bed.own.close()
+    await new Promise(setImmediate)
+    assert.deepEqual(bed.leases(), [])
     bed.blocks = undefined
     await bed.network()
-    bed.own.start()
+    bed.own.ring()
     await new Promise(setImmediate)
     assert.deepEqual(bed.leases(), [])
   })
@@ -119,7 +121,7 @@ describe('what this host is called in its networks', () => {
     await until('another word', () => bed.warnings.length > 1)
     assert.deepEqual(bed.warnings, [
       'this host has no address of its own in a network: no block came',
-      'this host has no address of its own in a network: the kernel says no',
+      'this host has no address of its own in a network: the disk is full',
     ])
     assert.deepEqual(bed.leases(), [])
     bed.refuses = false
