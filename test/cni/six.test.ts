@@ -3,8 +3,9 @@ import { randomBytes } from 'node:crypto'
 import type { Member, Status } from '../../cli/answers.ts'
 import { addNamespace, deleteNamespace, inNamespace, ownName } from '../bed/namespace.ts'
 import { until } from '../bed/until.ts'
+import { plug } from '../bed/wire.ts'
 import { Node, type Sandbox, shim } from './node.ts'
-import { Plugin } from './runtime.ts'
+import { type Config, Plugin } from './runtime.ts'
 
 const config = { cniVersion: '1.0.0', type: 'tsnet-cni', mode: 'nodes' }
 const pods = {
@@ -28,12 +29,14 @@ describeAsRoot('cni: nodes that meet by IPv6', function () {
 
   before(async () => {
     await addNamespace(wire)
-    await inNamespace(wire, 'ip', 'link', 'add', 'name', 'wire', 'up', 'type', 'bridge', 'forward_delay', '0')
+    await inNamespace(wire, 'ip', 'link', 'add', 'name', 'br0', 'up', 'type', 'bridge', 'forward_delay', '0')
     const key = randomBytes(32).toString('base64')
     for (const name of names) {
       const known = { TSNET_KEY: key, TSNET_JOIN: places.a, TSNET_BIND: places[name] }
       nodes[name] = await Node.bare(name, known)
-      await plug(nodes[name].namespace, name)
+      const { namespace } = nodes[name]
+      await plug(wire, namespace, `port-${name}`, `02:fa:00:00:00:0${name}`, [`${places[name]}/64`])
+      await inNamespace(namespace, 'sysctl', '-qw', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1')
     }
     await Promise.all(names.map(name => nodes[name].start()))
   })
@@ -42,21 +45,8 @@ describeAsRoot('cni: nodes that meet by IPv6', function () {
     await deleteNamespace(wire)
   })
 
-  async function plug(namespace: string, name: Name): Promise<void> {
-    const veth = ['link', 'add', 'name', name, 'up', 'master', 'wire', 'type', 'veth']
-    await inNamespace(wire, 'ip', ...veth, 'peer', 'name', 'eth0', 'netns', namespace)
-    await inNamespace(namespace, 'ip', 'address', 'add', `${places[name]}/64`, 'dev', 'eth0', 'nodad')
-    await inNamespace(namespace, 'ip', 'link', 'set', 'eth0', 'up')
-    await inNamespace(namespace, 'sysctl', '-qw', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1')
-  }
-
-  async function pod(name: Name, network: object): Promise<{ sandbox: Sandbox; addresses: string[] }> {
-    const plugin = new Plugin(
-      shim,
-      network as ConstructorParameters<typeof Plugin>[1],
-      nodes[name].namespace,
-      nodes[name].env,
-    )
+  async function pod(name: Name, network: Config): Promise<{ sandbox: Sandbox; addresses: string[] }> {
+    const plugin = new Plugin(shim, network, nodes[name].namespace, nodes[name].env)
     const sandbox = await nodes[name].sandbox()
     const { code, stdout, json } = await plugin.add(sandbox)
     assert.equal(code, 0, `${stdout}\n${nodes[name].log()}`)

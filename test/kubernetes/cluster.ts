@@ -122,10 +122,13 @@ export class Cluster {
 
   /** What pods of another node see this one as: as itself where the two share a link, by the tunnel as its own in the pods' network. */
   async seenAs(from: NodeName, there: NodeName, family: Family = this.#meeting): Promise<string> {
-    const at = addressesAt(this.#plan, places[from])[this.#plan.families.indexOf(family)] as string
-    if (family === this.#meeting && from !== 'c' && there !== 'c') return at
+    const isStraight = family === this.#meeting && from !== 'c' && there !== 'c'
+    if (isStraight) return addressesAt(this.#plan, places[from])[0] as string
     const argv = ['ip', '-o', 'address', 'show', 'scope', 'global', 'to', pods[family]]
-    return / inet6? (\S+)\/(?:32|128) /.exec(await this.nodes[from].run(...argv))?.[1] ?? at
+    return until(
+      `${from} to have an address of its own`,
+      async () => / inet6? (\S+)\/(?:32|128) /.exec(await this.nodes[from].run(...argv))?.[1],
+    )
   }
 
   /** Runs a program beyond the nodes. */
